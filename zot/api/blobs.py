@@ -1,0 +1,111 @@
+"""The routes of blobs (distribution specification, "Pulling blobs", "Deleting Blobs")."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from typing import BinaryIO
+
+from flask import Response, request
+
+from zot.api import ranges
+from zot.api.ranges import Range
+from zot.api.rendering import empty
+from zot.oci import digest as digests
+from zot.registry import blobs
+from zot.registry.stores import Stores
+from zot.storage.protocol import Content
+
+OCTETS = "application/octet-stream"
+_PIECE = 256 * 1024
+
+
+class BlobViews:
+    """Views over `zot.registry.blobs`."""
+
+    def __init__(self, stores: Stores) -> None:
+        self._stores = stores
+
+    def get(self, name: str, digest: str) -> Response:
+        """Serve a blob: whole, one range, several ranges, or not at all if the client has it."""
+        found = digests.parse(digest)
+        headers = {"Docker-Content-Digest": digest, "ETag": f'"{digest}"', "Accept-Ranges": "bytes"}
+        if request.method == "HEAD":
+            headers["Content-Length"] = str(blobs.stat(self._stores.of(name), name, found).size)
+            return Response(status=200, headers=headers, content_type=OCTETS)
+        if client_has(digest):
+            blobs.stat(self._stores.of(name), name, found)
+            return empty(304, headers)
+        content = blobs.open_blob(self._stores.of(name), name, found)
+        try:
+            return _answer(content, headers, digest)
+        except BaseException:
+            content.file.close()
+            raise
+
+    def delete(self, name: str, digest: str) -> Response:
+        """Delete a blob that no manifest needs."""
+        blobs.delete(self._stores.of(name), name, digests.parse(digest))
+        return empty(202, {"Content-Length": "0"})
+
+
+def client_has(digest: str) -> bool:
+    """Tell whether If-None-Match names this content (RFC 9110, section 13.1.2)."""
+    header: str | None = request.environ.get("HTTP_IF_NONE_MATCH")
+    if header is None:
+        return False
+    return header.strip() == "*" or f'"{digest}"' in (tag.strip().removeprefix("W/") for tag in header.split(","))
+
+
+def _answer(content: Content, headers: dict[str, str], digest: str) -> Response:
+    asked = request.environ.get("HTTP_RANGE")
+    if asked is not None and request.environ.get("HTTP_IF_RANGE", f'"{digest}"') != f'"{digest}"':
+        asked = None
+    wanted = ranges.parse(asked, content.size)
+    if wanted is None:
+        return _one(content, Range(0, content.size), 200, headers)
+    if len(wanted) == 1:
+        headers["Content-Range"] = wanted[0].content_range(content.size)
+        return _one(content, wanted[0], 206, headers)
+    return _several(content, wanted, headers)
+
+
+def _one(content: Content, part: Range, status: int, headers: dict[str, str]) -> Response:
+    """Send one stretch of the file; gunicorn does it by sendfile, from the file's position and for Content-Length."""
+    content.file.seek(part.start)
+    headers["Content-Length"] = str(part.length)
+    wrapper = request.environ.get("wsgi.file_wrapper")
+    if wrapper is None:
+        body = _stretch(content.file, part)
+    else:
+        body = wrapper(content.file, _PIECE)
+    return Response(body, status, headers, content_type=OCTETS, direct_passthrough=True)
+
+
+def _several(content: Content, parts: list[Range], headers: dict[str, str]) -> Response:
+    boundary = os.urandom(16).hex()
+    heads = [
+        f"\r\n--{boundary}\r\nContent-Type: {OCTETS}\r\nContent-Range: {part.content_range(content.size)}\r\n\r\n".encode()
+        for part in parts
+    ]
+    end = f"\r\n--{boundary}--\r\n".encode()
+    total = sum(len(head) for head in heads) + sum(part.length for part in parts) + len(end)
+    headers["Content-Length"] = str(total)
+
+    def body() -> Iterator[bytes]:
+        with content.file:
+            for head, part in zip(heads, parts, strict=True):
+                yield head
+                content.file.seek(part.start)
+                yield from _stretch(content.file, part)
+            yield end
+
+    kind = f"multipart/byteranges; boundary={boundary}"
+    return Response(body(), 206, headers, content_type=kind, direct_passthrough=True)
+
+
+def _stretch(file: BinaryIO, part: Range) -> Iterator[bytes]:
+    left = part.length
+    while left and (piece := file.read(min(_PIECE, left))):
+        left -= len(piece)
+        yield piece

@@ -1,0 +1,112 @@
+"""Request bodies, in pieces: never held whole unless they are small, and read from the socket where that is safe.
+
+Through `wsgi.input` gunicorn copies each byte several times. A body of known length on a plain HTTP/1.1 connection is
+instead received straight into one buffer; everything else goes through `wsgi.input`.
+"""
+
+from __future__ import annotations
+
+import io
+import socket
+from collections.abc import Iterator
+from typing import Any
+
+from gunicorn.http.body import Body, LengthReader
+from gunicorn.http.errors import ParseException
+
+from zot.errors import ManifestInvalid, SizeInvalid
+
+PIECE = 256 * 1024
+Environ = dict[str, Any]
+
+
+def length(environ: Environ) -> int | None:
+    """Return the body's length as the client says it, in bytes; None for a chunked body."""
+    if "HTTP_TRANSFER_ENCODING" in environ:
+        return None
+    return int(environ.get("CONTENT_LENGTH") or 0)
+
+
+def pieces(environ: Environ) -> Iterator[bytes | memoryview]:
+    """Yield the body; a piece is valid until the next one.
+
+    Raises `SizeInvalid` if it breaks off, if nothing comes for a minute (408), or if its chunks are malformed.
+    """
+    expected = length(environ)
+    got = 0
+    try:
+        for piece in _source(environ, expected):
+            got += len(piece)
+            yield piece
+    except BlockingIOError as error:
+        raise SizeInvalid(
+            f"nothing came for a while, after {got} bytes of the body", "send the body without such pauses", status=408
+        ) from error
+    except (OSError, ParseException) as error:
+        raise _broken(got, expected) from error
+    if expected is not None and got < expected:
+        raise _broken(got, expected)
+
+
+def whole(environ: Environ, limit: int) -> bytes:
+    """Return a small body. Raises `ManifestInvalid` (413) if it is longer than `limit`, and reads no further then."""
+    expected = length(environ)
+    if expected is not None and expected > limit:
+        raise _too_long(limit)
+    body = bytearray()
+    for piece in pieces(environ):
+        body += piece
+        if len(body) > limit:
+            raise _too_long(limit)
+    return bytes(body)
+
+
+def _source(environ: Environ, expected: int | None) -> Iterator[bytes | memoryview]:
+    if expected == 0:
+        return iter(())
+    body, connection = environ["wsgi.input"], environ.get("gunicorn.socket")
+    plain = type(connection) is socket.socket and isinstance(body, Body) and isinstance(body.reader, LengthReader)
+    if plain and expected is not None:
+        return _from_socket(body, connection)
+    return iter(lambda: body.read(PIECE), b"")
+
+
+def _from_socket(body: Body, connection: socket.socket) -> Iterator[bytes | memoryview]:
+    """Take over from gunicorn's reader, and keep its count of what is still on the wire true at every step."""
+    reader = body.reader
+    ready, body.buf = body.buf.getvalue(), io.BytesIO()
+    if ready:
+        yield ready
+    ahead = reader.unreader.take_buffered()
+    if ahead:
+        own, following = ahead[: reader.length], ahead[reader.length :]
+        # What lies beyond this body is the next request of a client that pipelines.
+        reader.unreader.unread(following)
+        reader.length -= len(own)
+        yield own
+    buffer = memoryview(bytearray(min(PIECE, reader.length)))
+    while reader.length:
+        try:
+            received = connection.recv_into(buffer[: reader.length])
+        except OSError:
+            body.failed = True
+            raise
+        if not received:
+            body.failed = True
+            return
+        reader.length -= received
+        yield buffer[:received]
+
+
+def _broken(got: int, expected: int | None) -> SizeInvalid:
+    promised = "" if expected is None else f" of {expected}"
+    return SizeInvalid(f"the body broke off after {got}{promised} bytes", "send it again, whole")
+
+
+def _too_long(limit: int) -> ManifestInvalid:
+    return ManifestInvalid(
+        f"the manifest is longer than {limit} bytes",
+        "split it, or move what is large into a blob",
+        status=413,
+        detail={"limit": limit},
+    )

@@ -1,0 +1,56 @@
+"""Where the parts are joined: the only place that makes them, and only when it is called."""
+
+from __future__ import annotations
+
+import os
+
+from flask import Flask
+from prometheus_client import CollectorRegistry, Counter
+from prometheus_client.multiprocess import MultiProcessCollector
+
+from zot.api.distribution import RepositoryConverter, distribution
+from zot.api.guard import Guard, check_guarded
+from zot.api.metrics import metrics
+from zot.api.rendering import register_errors
+from zot.api.request_log import RequestLog
+from zot.auth.policy import OpenPolicy
+from zot.config import Config
+from zot.oci import media_types
+from zot.registry.opening import open_stores
+
+
+def create_app(config: Config) -> Flask:
+    """Make the WSGI application. Raises `StartupError` if the storage can't be used."""
+    counted = CollectorRegistry()
+    copies = Counter(
+        "zot_storage_copies", "Blobs stored once more because a hard link was not possible.", registry=counted
+    )
+    damages = Counter("zot_storage_damages", "Content found missing or wrong when it was used.", registry=counted)
+    stores = open_stores(config, on_copy=copies.inc, on_damage=damages.inc)
+    guard = Guard(OpenPolicy())
+
+    app = Flask("zot", static_folder=None)
+    app.url_map.merge_slashes = False
+    app.url_map.converters["repository"] = RepositoryConverter
+    app.register_blueprint(distribution(stores, guard, _accepted(config)))
+    app.register_blueprint(metrics(stores, guard, _over_all_workers(counted)))
+    register_errors(app)
+    check_guarded(app)
+    app.wsgi_app = RequestLog(app.wsgi_app)  # type: ignore[method-assign]  # the way Flask documents it
+    return app
+
+
+def _accepted(config: Config) -> frozenset[str]:
+    """Return the manifest types that may be pushed: docker's too, unless `http.compat` is there without them."""
+    if config.http.compat is None or "docker2s2" in config.http.compat:
+        return media_types.MANIFESTS
+    return media_types.MANIFESTS - media_types.DOCKER
+
+
+def _over_all_workers(own: CollectorRegistry) -> CollectorRegistry:
+    """Return what to show: the sums over all workers, where they share a directory for that."""
+    if "PROMETHEUS_MULTIPROC_DIR" not in os.environ:
+        return own
+    shared = CollectorRegistry()
+    MultiProcessCollector(shared)
+    return shared

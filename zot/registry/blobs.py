@@ -1,0 +1,193 @@
+"""Blobs: config, layers, and whatever else a manifest names."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable
+
+from zot.errors import BlobUnknown, Denied, ManifestInvalid, RegistryError
+from zot.oci import digest as digests
+from zot.oci import manifest as oci_manifest
+from zot.oci.digest import Digest
+from zot.registry import facts, paths, repositories
+from zot.registry.store import Store
+from zot.storage.protocol import CannotLink, Content, NotFound, Stat, Upload
+
+log = logging.getLogger(__name__)
+
+
+def stat(store: Store, name: str, digest: Digest) -> Stat:
+    """Describe a blob. Raises `BlobUnknown`, or `NameUnknown` if there is no such repository."""
+    try:
+        return store.storage.stat(paths.blob(name, digest))
+    except NotFound:
+        raise _unknown(store, name, digest) from None
+
+
+def open_blob(store: Store, name: str, digest: Digest, start: int = 0) -> Content:
+    """Open a blob from byte `start`. Raises as `stat` does."""
+    try:
+        return store.storage.open(paths.blob(name, digest), start)
+    except NotFound:
+        raise _unknown(store, name, digest) from None
+
+
+def add(store: Store, name: str, digest: Digest, upload: Upload) -> None:
+    """Let a finished upload, whose digest was checked, be a blob of the repository.
+
+    With dedupe the repository shares the file of the master, or its own file becomes the master for others.
+    """
+    storage, own = store.storage, paths.blob(name, digest)
+    other = digest.algorithm != "sha256"
+    with storage.lock(paths.lock(name), shared=True):
+        repositories.ensure(store, name)
+        if store.dedupe and _share(store, own, digest, upload.size):
+            upload.discard()
+            return
+        storage.put(own, upload, new_directory=other)
+        if store.dedupe and not _is_manifest(store, name, digest):
+            _become_master(store, own, digest)
+
+
+def mount(store: Store, name: str, digest: Digest, source: str | None) -> bool:
+    """Let a blob of another repository, or one that any repository holds, be a blob of this one too.
+
+    False if it is not there or can't be shared; the client then uploads it.
+    """
+    if not store.dedupe:
+        return False
+    if source is not None and _is_manifest(store, source, digest):
+        return False
+    origin = paths.content(digest) if source is None else paths.blob(source, digest)
+    try:
+        store.storage.stat(origin)
+        with store.storage.lock(paths.lock(name), shared=True):
+            repositories.ensure(store, name)
+            store.storage.link(paths.blob(name, digest), origin, new_directory=digest.algorithm != "sha256")
+    except (NotFound, CannotLink):
+        return False
+    return True
+
+
+def delete(store: Store, name: str, digest: Digest) -> None:
+    """Take a blob out of the repository. Raises `BlobUnknown`, and `Denied` (405) while a manifest here names it.
+
+    Manifests are read without a lock; under the exclusive one only those are read that have come since.
+    """
+    stat(store, name, digest)
+    seen: set[str] = set()
+    _refuse_if_named(store, name, digest, seen)
+    with store.storage.lock(paths.lock(name), shared=False):
+        stat(store, name, digest)
+        _refuse_if_named(store, name, digest, seen)
+        store.storage.delete(paths.blob(name, digest))
+    _forget_lone_master(store, digest)
+
+
+def missing(store: Store, name: str, wanted: Iterable[Digest]) -> list[Digest]:
+    """Return those of the blobs that are not in the repository."""
+    return [digest for digest in wanted if not _is_here(store, paths.blob(name, digest))]
+
+
+def references(store: Store, name: str, digest: Digest) -> frozenset[str]:
+    """Return the digests that a manifest of the repository names, from memory or from its content.
+
+    Raises `NotFound` if the content is gone.
+    """
+    known = store.references.get(str(digest))
+    if known is not None:
+        return known
+    fact = facts.decode_manifest(store.storage.read(paths.manifest(name, digest)))
+    body = store.storage.read(paths.blob(name, digest))
+    parsed = oci_manifest.parse(body, fact.media_type)
+    named = frozenset(str(one) for one in (*parsed.blobs, *parsed.children))
+    store.references.keep(str(digest), named, weight=len(named) + 1)
+    return named
+
+
+def _share(store: Store, own: str, digest: Digest, size: int) -> bool:
+    """Link a repository's blob to its master; False if there is none or it can't be linked once more."""
+    master = paths.content(digest)
+    try:
+        if store.storage.stat(master).size != size:
+            log.error("the content of %s is damaged and is replaced by what a client just pushed", digest)
+            store.on_damage()
+            store.storage.delete(master)
+            return False
+        store.storage.link(own, master, new_directory=digest.algorithm != "sha256")
+    except NotFound:
+        return False
+    except CannotLink:
+        # The master has as many links as the file system allows: the copy that comes now is the next master.
+        store.on_copy()
+        store.storage.delete(master)
+        return False
+    return True
+
+
+def _become_master(store: Store, own: str, digest: Digest) -> None:
+    """Link the master to a blob that was just put. Losing this race, or this name, costs a duplicate later."""
+    try:
+        store.storage.link(paths.content(digest), own, durable=False)
+    except CannotLink:
+        store.on_copy()
+
+
+def _forget_lone_master(store: Store, digest: Digest) -> None:
+    """Remove a master that no repository shares; a link that is made meanwhile keeps the content."""
+    master = paths.content(digest)
+    try:
+        if store.storage.stat(master).links == 1:
+            store.storage.delete(master)
+    except NotFound:
+        return
+
+
+def _refuse_if_named(store: Store, name: str, digest: Digest, seen: set[str]) -> None:
+    """Raise `Denied` if a manifest that is not in `seen` is this blob or names it; add those read to `seen`."""
+    by = _first_naming(store, name, digest, seen)
+    if by is not None:
+        raise Denied(
+            f"the manifest {by} of {name!r} needs this blob",
+            "delete the manifests that name it first",
+            status=405,
+            detail={"digest": str(digest), "manifest": by},
+        )
+
+
+def _first_naming(store: Store, name: str, digest: Digest, seen: set[str]) -> str | None:
+    wanted = str(digest)
+    for filename in store.storage.list(paths.manifests(name)):
+        if filename in seen:
+            continue
+        holder = digests.from_filename(filename)
+        try:
+            named = references(store, name, holder)
+        except (NotFound, ManifestInvalid) as error:
+            log.error("the manifest %s of %s can't be read: %s", holder, name, error)
+            store.on_damage()
+            continue
+        if wanted == str(holder) or wanted in named:
+            return str(holder)
+        seen.add(filename)
+    return None
+
+
+def _is_here(store: Store, key: str) -> bool:
+    try:
+        store.storage.stat(key)
+    except NotFound:
+        return False
+    return True
+
+
+def _is_manifest(store: Store, name: str, digest: Digest) -> bool:
+    """Tell whether a blob is a manifest too: those are never hard-linked, as other tools rewrite them in place."""
+    return _is_here(store, paths.manifest(name, digest))
+
+
+def _unknown(store: Store, name: str, digest: Digest) -> RegistryError:
+    repositories.require(store, name)
+    return BlobUnknown(
+        f"{name!r} has no blob {digest}", "push it, or check the digest", detail={"name": name, "digest": str(digest)}
+    )

@@ -1,0 +1,99 @@
+"""The projection: `oci-layout` and `index.json`, which let other tools open a repository, written from its facts.
+
+It is written outside of requests, after what changed: see DESIGN.md, "The projection".
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Iterator
+
+from zot.oci import digest as digests
+from zot.oci import media_types, names
+from zot.oci.digest import Digest
+from zot.registry import facts, paths
+from zot.registry.store import Store
+from zot.storage.protocol import NotFound
+
+log = logging.getLogger(__name__)
+
+REF_NAME = "org.opencontainers.image.ref.name"
+GENERATION = "dev.zotregistry.generation"
+LAYOUT = b'{"imageLayoutVersion":"1.0.0"}'
+
+Descriptor = dict[str, object]
+
+
+class ForeignIndexError(Exception):
+    """Another program wrote the index; it is not overwritten unread."""
+
+
+def dirty(store: Store) -> Iterator[str]:
+    """Yield the repositories that changed since their index was written."""
+    for encoded in store.storage.list(paths.DIRTY):
+        name = names.decode(encoded)
+        if next(store.storage.list(paths.marks(name)), None) is not None:
+            yield name
+
+
+def project(store: Store, name: str) -> None:
+    """Write the repository's index from its facts, then remove the marks that asked for it.
+
+    A push leaves its mark inside the lock and before its facts. Whoever has seen a mark and then held the lock
+    exclusively, if only for a moment, sees the facts of that push.
+    """
+    storage = store.storage
+    marks = [f"{paths.marks(name)}/{mark}" for mark in storage.list(paths.marks(name))]
+    with storage.lock(paths.lock(name), shared=False):
+        pass
+    storage.update(paths.layout_file(name, "oci-layout"), lambda before: before or LAYOUT)
+    entries = list(_entries(store, name))
+    try:
+        storage.update(paths.layout_file(name, "index.json"), lambda before: _index(before, entries))
+    except ForeignIndexError:
+        log.error("%s/index.json was written by another program; it is left as it is, and lacks what was pushed", name)
+    storage.delete(*marks)
+
+
+def _index(before: bytes | None, entries: list[Descriptor]) -> bytes:
+    generation = 1 if before is None else _generation(before) + 1
+    index = {
+        "schemaVersion": 2,
+        "mediaType": media_types.OCI_INDEX,
+        "manifests": entries,
+        "annotations": {GENERATION: str(generation)},
+    }
+    return json.dumps(index, separators=(",", ":")).encode()
+
+
+def _generation(before: bytes) -> int:
+    try:
+        return int(json.loads(before)["annotations"][GENERATION])
+    except (ValueError, KeyError, TypeError) as error:
+        raise ForeignIndexError from error
+
+
+def _entries(store: Store, name: str) -> Iterator[Descriptor]:
+    """Yield one descriptor for each tag, and one for each manifest without a tag."""
+    tagged: set[Digest] = set()
+    for tag in store.storage.list(paths.tags(name)):
+        try:
+            fact = facts.decode_tag(store.storage.read(paths.tag(name, tag)))
+        except NotFound:
+            continue
+        tagged.add(fact.digest)
+        yield _descriptor(fact.media_type, fact.digest, fact.size) | {"annotations": {REF_NAME: fact.name}}
+    for filename in store.storage.list(paths.manifests(name)):
+        digest = digests.from_filename(filename)
+        if digest in tagged:
+            continue
+        try:
+            manifest = facts.decode_manifest(store.storage.read(paths.manifest(name, digest)))
+        except NotFound:
+            continue
+        yield _descriptor(manifest.media_type, digest, manifest.size)
+
+
+def _descriptor(media_type: str, digest: Digest, size: int) -> Descriptor:
+    return {"mediaType": media_type, "digest": str(digest), "size": size}

@@ -1,0 +1,221 @@
+"""Manifests and indexes: putting, getting and deleting them, by tag and by digest."""
+
+from __future__ import annotations
+
+import logging
+import time
+from typing import NamedTuple
+
+from zot.errors import Denied, DigestInvalid, ManifestBlobUnknown, Unavailable
+from zot.oci import digest as digests
+from zot.oci import manifest as oci_manifest
+from zot.oci.digest import Digest
+from zot.oci.manifest import Manifest
+from zot.registry import blobs, facts, paths, repositories, tags
+from zot.registry.facts import ManifestFact, TagFact
+from zot.registry.store import Store
+from zot.storage.protocol import NotFound
+
+log = logging.getLogger(__name__)
+
+# A tag may move while it is read; whoever sees it move this often is told to come back.
+_READS = 5
+# The exclusive lock is held for so many tags at a time, which takes milliseconds.
+_BATCH = 50
+
+
+class Described(NamedTuple):
+    """What HEAD tells of a manifest."""
+
+    media_type: str
+    digest: Digest
+    size: int
+
+
+class Found(NamedTuple):
+    """A manifest as it was pushed."""
+
+    media_type: str
+    digest: Digest
+    body: bytes
+
+
+class Put(NamedTuple):
+    """What became of a push."""
+
+    digest: Digest
+    subject: Digest | None
+
+
+def describe(store: Store, name: str, reference: Digest | str) -> Described:
+    """Describe a manifest. Raises `ManifestUnknown`, or `NameUnknown` if there is no such repository."""
+    if isinstance(reference, str):
+        tag = tags.read(store, name, reference)
+        return Described(tag.media_type, tag.digest, tag.size)
+    try:
+        fact = facts.decode_manifest(store.storage.read(paths.manifest(name, reference)))
+    except NotFound:
+        raise tags.unknown(store, name, str(reference)) from None
+    return Described(fact.media_type, reference, fact.size)
+
+
+def get(store: Store, name: str, reference: Digest | str) -> Found:
+    """Return a manifest, the bytes as they were pushed. Raises as `describe` does."""
+    seen = None
+    for _ in range(_READS):
+        described = describe(store, name, reference)
+        body = _content(store, name, described)
+        if body is not None:
+            return Found(described.media_type, described.digest, body)
+        if described == seen:
+            log.error("the manifest %s of %s has lost its content", described.digest, name)
+            store.on_damage()
+            raise tags.unknown(store, name, str(reference))
+        seen = described
+    raise Unavailable(f"{reference} of {name!r} moves too often to be read", "try again", headers={"Retry-After": "1"})
+
+
+def put(
+    store: Store, name: str, digest: Digest, body: bytes, manifest: Manifest, new_tags: tuple[str, ...], by: str = ""
+) -> Put:
+    """Let a manifest, parsed and checked against its digest, enter the repository, and let the tags stand for it.
+
+    Raises `ManifestBlobUnknown` if config or layers are missing. Content, then facts, then the tags.
+    """
+    now = time.time()
+    storage = store.storage
+    fact = ManifestFact(manifest.media_type, len(body), now, by)
+    with storage.lock(paths.lock(name), shared=True):
+        _check_blobs(store, name, manifest)
+        repositories.ensure(store, name)
+        repositories.mark(store, name)
+        storage.update(paths.blob(name, digest), lambda _: body, new_directory=digest.algorithm != "sha256")
+        storage.update(paths.manifest(name, digest), lambda before: before or fact.encode())
+        if manifest.is_index:
+            storage.update(paths.index(name, digest), lambda _: facts.encode_children(manifest.children))
+        if manifest.subject is not None:
+            descriptor = facts.encode_referrer(manifest, digest, len(body))
+            storage.update(paths.referrer(name, manifest.subject, digest), lambda _: descriptor, new_directory=True)
+        for tag in new_tags:
+            tags.point(store, name, TagFact(tag, manifest.media_type, digest, len(body), now, by))
+    return Put(digest, manifest.subject)
+
+
+def check_digest(body: bytes, reference: Digest | str) -> Digest:
+    """Return the digest by which a body is stored: its reference, or the sha256 of what is pushed by tag.
+
+    Raises `DigestInvalid` if the body's digest is another than the reference.
+    """
+    if isinstance(reference, str):
+        return digests.of(body)
+    found = digests.of(body, reference.algorithm)
+    if found != reference:
+        raise DigestInvalid(
+            f"the manifest has the digest {found}", "push it under that digest", detail={"digest": str(reference)}
+        )
+    return found
+
+
+def delete_tag(store: Store, name: str, tag: str) -> None:
+    """Take a tag away; its manifest stays. Raises `ManifestUnknown` or `NameUnknown`."""
+    tags.read(store, name, tag)
+    with store.storage.lock(paths.lock(name), shared=False):
+        fact = tags.read(store, name, tag)
+        repositories.mark(store, name)
+        note = paths.tagged(name, fact.digest)
+        store.storage.delete(paths.tag(name, tag), f"{note}/{tag}", f"{note}/")
+
+
+def delete_digest(store: Store, name: str, digest: Digest) -> None:
+    """Take a manifest away with all its tags. Raises `ManifestUnknown`, and `Denied` (405) for a child of an index.
+
+    Its content stays until garbage collection, as blobs do: another manifest may name the same bytes as a layer.
+    """
+    describe(store, name, digest)
+    seen: set[str] = set()
+    _refuse_child(store, name, digest, seen)
+    while not _delete_some(store, name, digest, seen):
+        log.debug("deleted %d tags of %s in %s", _BATCH, digest, name)
+
+
+def _delete_some(store: Store, name: str, digest: Digest, seen: set[str]) -> bool:
+    """Delete up to `_BATCH` tags of a manifest and, after the last, the manifest; True when that is done."""
+    storage, notes = store.storage, paths.tagged(name, digest)
+    with storage.lock(paths.lock(name), shared=False):
+        describe(store, name, digest)
+        _refuse_child(store, name, digest, seen)
+        repositories.mark(store, name)
+        noted, more = repositories.page(storage.list(notes), _BATCH)
+        storage.delete(*(paths.tag(name, tag) for tag in noted if _stands_for(store, name, tag, digest)))
+        storage.delete(*(f"{notes}/{tag}" for tag in noted))
+        if more:
+            return False
+        storage.delete(*_facts_of(store, name, digest), f"{notes}/")
+    return True
+
+
+def _facts_of(store: Store, name: str, digest: Digest) -> list[str]:
+    """Return the keys of a manifest's facts, the one that lets it be found by digest last."""
+    own = [paths.index(name, digest), paths.manifest(name, digest)]
+    subject = _subject(store, name, digest)
+    if subject is None:
+        return own
+    return [paths.referrer(name, subject, digest), *own, f"{paths.referrers(name, subject)}/"]
+
+
+def _subject(store: Store, name: str, digest: Digest) -> Digest | None:
+    body = _read(store, paths.blob(name, digest))
+    if body is None:
+        return None
+    return oci_manifest.parse(body, describe(store, name, digest).media_type).subject
+
+
+def _stands_for(store: Store, name: str, tag: str, digest: Digest) -> bool:
+    document = _read(store, paths.tag(name, tag))
+    return document is not None and facts.decode_tag(document).digest == digest
+
+
+def _refuse_child(store: Store, name: str, digest: Digest, seen: set[str]) -> None:
+    """Raise `Denied` if an index that is not in `seen` lists the manifest; add those read to `seen`."""
+    for filename in store.storage.list(paths.indexes(name)):
+        if filename in seen:
+            continue
+        document = _read(store, f"{paths.indexes(name)}/{filename}")
+        if document is not None and str(digest) in facts.decode_children(document):
+            index = str(digests.from_filename(filename))
+            raise Denied(
+                f"the index {index} of {name!r} lists this manifest",
+                "delete that index first",
+                status=405,
+                detail={"digest": str(digest), "index": index},
+            )
+        seen.add(filename)
+
+
+def _check_blobs(store: Store, name: str, manifest: Manifest) -> None:
+    missing = [str(digest) for digest in blobs.missing(store, name, manifest.blobs)]
+    if missing:
+        raise ManifestBlobUnknown(
+            f"{name!r} lacks {len(missing)} of the blobs that the manifest names",
+            "push or mount them, then push the manifest again",
+            detail={"digests": missing, "digest": missing[0]},
+        )
+
+
+def _content(store: Store, name: str, described: Described) -> bytes | None:
+    """Return a manifest's content, which is never served in another length than its fact says."""
+    key = str(described.digest)
+    body = store.manifests.get(key)
+    if body is None:
+        body = _read(store, paths.blob(name, described.digest))
+        if body is None or len(body) != described.size:
+            return None
+        store.manifests.keep(key, body, weight=len(body))
+    return body
+
+
+def _read(store: Store, key: str) -> bytes | None:
+    try:
+        return store.storage.read(key)
+    except NotFound:
+        return None

@@ -1,0 +1,125 @@
+"""The only speller of storage keys.
+
+    _zot-blobs/                                       all that is ours; tools that walk the root for layouts pass it by
+        content/<alg>/<2>/<hex>                       each blob once (with dedupe), the master of its hard links
+        repositories/<name>                           one empty document per repository: the catalogue
+        facts/<name>/tags/<tag>                       what a tag stands for; the only document that moves
+        facts/<name>/tagged/<alg>-<hex>/<tag>         which tags has this digest; checked against the tag when used
+        facts/<name>/manifests/<alg>-<hex>            this manifest belongs here, tagged or not
+        facts/<name>/indexes/<alg>-<hex>              the children of an index
+        facts/<name>/referrers/<alg>-<hex>/<alg>-<hex>    subject, then referrer: its descriptor
+        dirty/<name>/<mark>                           something changed here since index.json was written
+        uploads/ locks/ tmp/                          the file system driver's own
+    <repository>/                                     oci-layout, index.json, blobs/<alg>/<hex>: a plain OCI layout
+
+<name> is the repository's name as one component, see `zot.oci.names.encode`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from itertools import count
+from os import getpid
+from time import time_ns
+
+from zot.oci.digest import Digest
+from zot.oci.names import encode
+
+PRIVATE = "_zot-blobs"
+CATALOGUE = f"{PRIVATE}/repositories"
+DIRTY = f"{PRIVATE}/dirty"
+_FACTS = f"{PRIVATE}/facts"
+_marks = count()
+
+
+def content(digest: Digest) -> str:
+    """Return the key of a blob's master."""
+    return f"{PRIVATE}/content/{digest.algorithm}/{digest.hex[:2]}/{digest.hex}"
+
+
+def blob(name: str, digest: Digest) -> str:
+    """Return the key of a blob or manifest in its repository."""
+    return f"{name}/blobs/{digest.algorithm}/{digest.hex}"
+
+
+def layout_file(name: str, file: str) -> str:
+    """Return the key of `oci-layout` or `index.json` of a repository."""
+    return f"{name}/{file}"
+
+
+def prefixes(name: str) -> tuple[str, ...]:
+    """Return the prefixes that a repository's keys share and that are made with it."""
+    facts = f"{_FACTS}/{encode(name)}"
+    kinds = ("tags", "tagged", "manifests", "indexes", "referrers")
+    return (f"{name}/blobs/sha256", *(f"{facts}/{kind}" for kind in kinds), f"{DIRTY}/{encode(name)}")
+
+
+def repository(name: str) -> str:
+    """Return the catalogue's key of a repository."""
+    return f"{CATALOGUE}/{encode(name)}"
+
+
+def tags(name: str) -> str:
+    """Return the prefix of a repository's tags."""
+    return f"{_FACTS}/{encode(name)}/tags"
+
+
+def tag(name: str, tag: str) -> str:
+    """Return the key of a tag."""
+    return f"{_FACTS}/{encode(name)}/tags/{tag}"
+
+
+def tagged(name: str, digest: Digest) -> str:
+    """Return the prefix of the tags that a digest may have."""
+    return f"{_FACTS}/{encode(name)}/tagged/{digest.filename}"
+
+
+def manifests(name: str) -> str:
+    """Return the prefix of a repository's manifests."""
+    return f"{_FACTS}/{encode(name)}/manifests"
+
+
+def manifest(name: str, digest: Digest) -> str:
+    """Return the key of the fact that a manifest belongs to a repository."""
+    return f"{_FACTS}/{encode(name)}/manifests/{digest.filename}"
+
+
+def indexes(name: str) -> str:
+    """Return the prefix of a repository's indexes."""
+    return f"{_FACTS}/{encode(name)}/indexes"
+
+
+def index(name: str, digest: Digest) -> str:
+    """Return the key of the fact that lists an index's children."""
+    return f"{_FACTS}/{encode(name)}/indexes/{digest.filename}"
+
+
+def referrers(name: str, subject: Digest) -> str:
+    """Return the prefix of the referrers of a subject."""
+    return f"{_FACTS}/{encode(name)}/referrers/{subject.filename}"
+
+
+def referrer(name: str, subject: Digest, digest: Digest) -> str:
+    """Return the key of one referrer's descriptor."""
+    return f"{_FACTS}/{encode(name)}/referrers/{subject.filename}/{digest.filename}"
+
+
+def marks(name: str) -> str:
+    """Return the prefix of a repository's marks."""
+    return f"{DIRTY}/{encode(name)}"
+
+
+def new_mark(name: str) -> str:
+    """Return the key of a mark that nobody else uses."""
+    return f"{DIRTY}/{encode(name)}/{time_ns():x}-{getpid():x}-{next(_marks):x}"
+
+
+def upload(name: str, session: str) -> str:
+    """Return the name of an upload session: it exists only together with the repository it belongs to."""
+    owner = hashlib.sha256(name.encode()).hexdigest()[:16]
+    return f"{session}-{owner}"
+
+
+def lock(name: str) -> str:
+    """Return the name of a repository's lock."""
+    return f"repositories/{encode(name)}"

@@ -1,0 +1,73 @@
+"""Repositories: making them, asking for them, listing them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import NamedTuple
+
+from zot.errors import NameUnknown
+from zot.oci.names import decode, encode
+from zot.registry import paths
+from zot.registry.store import Store
+from zot.storage.protocol import NotFound
+
+
+class Page(NamedTuple):
+    """Some names in byte order, and whether there are more after the last."""
+
+    names: list[str]
+    more: bool
+
+
+def exists(store: Store, name: str) -> bool:
+    """Tell whether the catalogue has the repository."""
+    try:
+        store.storage.stat(paths.repository(name))
+    except NotFound:
+        return False
+    return True
+
+
+def require(store: Store, name: str) -> None:
+    """Raise `NameUnknown` if there is no such repository."""
+    if not exists(store, name):
+        raise NameUnknown(
+            f"there is no repository {name!r}", "check the name, or push to it first", detail={"name": name}
+        )
+
+
+def ensure(store: Store, name: str) -> None:
+    """Make the repository if it is not there yet; the caller holds its lock, shared.
+
+    The catalogue's key is written last, so whoever sees it knows that what lies under it is durable.
+    """
+    if not exists(store, name):
+        store.storage.make_prefixes(*paths.prefixes(name))
+        mark(store, name)
+        store.storage.update(paths.repository(name), lambda _: b"")
+
+
+def mark(store: Store, name: str) -> None:
+    """Note that index.json of the repository has to be written again; the caller holds its lock."""
+    store.storage.update(paths.new_mark(name), lambda _: b"")
+
+
+def catalog(store: Store, limit: int, last: str, visible: Callable[[str], bool]) -> Page:
+    """Return up to `limit` repositories after `last` that are visible to the caller."""
+    return page((name for name in names(store, last) if visible(name)), limit)
+
+
+def names(store: Store, last: str = "") -> Iterator[str]:
+    """Yield all repositories after `last`, which need not exist."""
+    for encoded in store.storage.list(paths.CATALOGUE, encode(last)):
+        yield decode(encoded)
+
+
+def page(found: Iterator[str], limit: int) -> Page:
+    """Take up to `limit` names."""
+    taken: list[str] = []
+    for name in found:
+        if len(taken) == limit:
+            return Page(taken, more=limit > 0)
+        taken.append(name)
+    return Page(taken, more=False)

@@ -1,0 +1,33 @@
+"""A store: the storage of some repositories with what goes with it. Every function of this package takes one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from zot.registry.caches import Recent, RunningHashes
+from zot.storage.protocol import Storage
+
+_MANIFEST_CACHE_BYTES = 32 * 1024 * 1024
+_REMEMBERED_REFERENCES = 500_000
+
+
+def _nothing() -> None:
+    """Count nothing."""
+
+
+@dataclass(frozen=True)
+class Store:
+    """Storage, settings and this worker's caches.
+
+    `on_copy` is called when a repository gets its own copy of a blob because a hard link failed, `on_damage` when
+    something is missing or wrong that can't be by the rules of this package.
+    """
+
+    storage: Storage
+    dedupe: bool = True
+    on_copy: Callable[[], None] = _nothing
+    on_damage: Callable[[], None] = _nothing
+    manifests: Recent[str, bytes] = field(default_factory=lambda: Recent(_MANIFEST_CACHE_BYTES))
+    references: Recent[str, frozenset[str]] = field(default_factory=lambda: Recent(_REMEMBERED_REFERENCES))
+    hashes: RunningHashes = field(default_factory=RunningHashes)

@@ -1,0 +1,63 @@
+"""Tags: the only pointers that move."""
+
+from __future__ import annotations
+
+from zot.errors import ManifestUnknown, Unsupported
+from zot.registry import facts, paths, repositories
+from zot.registry.facts import TagFact
+from zot.registry.repositories import Page
+from zot.registry.store import Store
+from zot.storage.protocol import NotFound
+
+
+def read(store: Store, name: str, tag: str) -> TagFact:
+    """Return what a tag stands for. Raises `ManifestUnknown`, or `NameUnknown` if there is no such repository."""
+    try:
+        fact = facts.decode_tag(store.storage.read(paths.tag(name, tag)))
+    except NotFound:
+        raise unknown(store, name, tag) from None
+    if fact.name != tag:
+        # A file system that ignores case has answered for another tag.
+        raise unknown(store, name, tag)
+    return fact
+
+
+def point(store: Store, name: str, fact: TagFact) -> None:
+    """Let a tag stand for a manifest, by compare-and-swap; the caller holds the repository's lock, shared.
+
+    Which tags a digest has is noted first, so that a delete of the digest finds them all.
+    """
+
+    def change(before: bytes | None) -> bytes:
+        if before is None:
+            return fact.encode()
+        known = facts.decode_tag(before)
+        if known.name != fact.name:
+            raise Unsupported(
+                f"the tag {known.name!r} is there already, and this storage does not tell upper from lower case",
+                "choose another tag",
+                status=409,
+            )
+        return before if known.digest == fact.digest else fact.encode()
+
+    note = f"{paths.tagged(name, fact.digest)}/{fact.name}"
+    store.storage.update(note, lambda _: b"", new_directory=True)
+    store.storage.update(paths.tag(name, fact.name), change)
+
+
+def page(store: Store, name: str, limit: int, last: str) -> Page:
+    """Return up to `limit` tags after `last` in byte order. Raises `NameUnknown`."""
+    found = repositories.page(store.storage.list(paths.tags(name), last), limit)
+    if not found.names:
+        repositories.require(store, name)
+    return found
+
+
+def unknown(store: Store, name: str, reference: str) -> ManifestUnknown:
+    """Return the error for a manifest that is not in the repository; raises `NameUnknown` if there is none."""
+    repositories.require(store, name)
+    return ManifestUnknown(
+        f"{name!r} has no manifest {reference}",
+        "check the tag or digest, or push it",
+        detail={"name": name, "reference": reference},
+    )

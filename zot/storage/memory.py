@@ -1,0 +1,187 @@
+"""A store in memory, for tests: the same protocol and nothing durable. One process only."""
+
+from __future__ import annotations
+
+import io
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+from zot.storage.protocol import Busy, Change, Content, NotFound, Stat, Upload
+
+
+@dataclass
+class _Bytes:
+    """Content that several keys may share."""
+
+    value: bytes
+    modified: float = field(default_factory=time.time)
+    links: int = 1
+
+
+class _SharedLock:
+    """A lock with many readers or one writer, in which a waiting writer goes before new readers."""
+
+    def __init__(self) -> None:
+        self._changed = threading.Condition()
+        self._readers = 0
+        self._writing = False
+        self._waiting = 0
+
+    @contextmanager
+    def hold(self, *, shared: bool) -> Iterator[None]:
+        with self._changed:
+            if shared:
+                self._changed.wait_for(lambda: not self._writing and not self._waiting)
+                self._readers += 1
+            else:
+                self._waiting += 1
+                self._changed.wait_for(lambda: not self._writing and not self._readers)
+                self._waiting -= 1
+                self._writing = True
+        try:
+            yield
+        finally:
+            with self._changed:
+                if shared:
+                    self._readers -= 1
+                else:
+                    self._writing = False
+                self._changed.notify_all()
+
+
+class MemoryUpload:
+    """An upload that is a byte array."""
+
+    def __init__(self, uploads: dict[str, bytearray], name: str) -> None:
+        self.name = name
+        self._uploads = uploads
+        self.data = uploads[name]
+
+    @property
+    def size(self) -> int:
+        """Bytes written so far."""
+        return len(self.data)
+
+    def write(self, data: bytes | memoryview) -> None:
+        """Append."""
+        self.data += data
+
+    def read(self) -> Iterator[memoryview]:
+        """Yield the bytes."""
+        if self.data:
+            yield memoryview(bytes(self.data))
+
+    def discard(self) -> None:
+        """Forget the upload."""
+        del self._uploads[self.name]
+
+
+class Memory:
+    """The driver."""
+
+    def __init__(self) -> None:
+        self._keys: dict[str, _Bytes] = {}
+        self._uploads: dict[str, bytearray] = {}
+        self._held: set[str] = set()
+        self._locks: dict[str, _SharedLock] = {}
+        self._guard = threading.RLock()
+
+    def stat(self, key: str) -> Stat:
+        """Describe content."""
+        found = self._find(key)
+        return Stat(len(found.value), found.modified, found.links)
+
+    def open(self, key: str, start: int = 0) -> Content:
+        """Open content."""
+        found = self._find(key)
+        file = io.BytesIO(found.value)
+        file.seek(start)
+        return Content(file, len(found.value))
+
+    @contextmanager
+    def upload(self, name: str, *, create: bool = False) -> Iterator[Upload]:
+        """Take hold of an upload."""
+        with self._guard:
+            if create:
+                self._uploads[name] = bytearray()
+            if name not in self._uploads:
+                raise NotFound(name)
+            if name in self._held:
+                raise Busy("another request is writing to this upload")
+            self._held.add(name)
+        try:
+            yield MemoryUpload(self._uploads, name)
+        finally:
+            self._held.remove(name)
+
+    def put(self, key: str, upload: Upload, *, new_directory: bool = False) -> None:
+        """Keep an upload's bytes under a key."""
+        assert isinstance(upload, MemoryUpload), "a store takes only its own uploads"
+        with self._guard:
+            known = self._keys.get(key)
+            if known is None or len(known.value) != upload.size:
+                self._assign(key, _Bytes(bytes(upload.data), links=0))
+            upload.discard()
+
+    def link(self, key: str, to: str, *, durable: bool = True, new_directory: bool = False) -> None:
+        """Share content between two keys."""
+        with self._guard:
+            source = self._find(to)
+            known = self._keys.get(key)
+            if known is None or len(known.value) != len(source.value):
+                self._assign(key, source)
+            source.modified = time.time()
+
+    def read(self, key: str) -> bytes:
+        """Return a document."""
+        return self._find(key).value
+
+    def update(self, key: str, change: Change, *, new_directory: bool = False) -> None:
+        """Change a document."""
+        with self._guard:
+            known = self._keys.get(key)
+            after = change(None if known is None else known.value)
+            if after is None:
+                self.delete(key)
+            elif known is None or known.value != after or known.links > 1:
+                self._assign(key, _Bytes(after, links=0))
+
+    def make_prefixes(self, *prefixes: str) -> None:
+        """Do nothing: keys need no prefix here."""
+
+    def delete(self, *keys: str) -> None:
+        """Forget keys."""
+        with self._guard:
+            for key in keys:
+                gone = self._keys.pop(key, None)
+                if gone is not None:
+                    gone.links -= 1
+
+    def list(self, prefix: str, after: str = "") -> Iterator[str]:
+        """Yield names below a prefix."""
+        start = f"{prefix}/"
+        with self._guard:
+            names = {key[len(start) :].partition("/")[0] for key in self._keys if key.startswith(start)}
+        yield from sorted(name for name in names if name > after)
+
+    @contextmanager
+    def lock(self, name: str, *, shared: bool) -> Iterator[None]:
+        """Hold a lock of this process."""
+        with self._guard:
+            lock = self._locks.setdefault(name, _SharedLock())
+        with lock.hold(shared=shared):
+            yield
+
+    def _find(self, key: str) -> _Bytes:
+        try:
+            return self._keys[key]
+        except KeyError:
+            raise NotFound(key) from None
+
+    def _assign(self, key: str, content: _Bytes) -> None:
+        self.delete(key)
+        content.links += 1
+        self._keys[key] = content
