@@ -75,19 +75,14 @@ def _one(content: Content, part: Range, status: int, headers: dict[str, str]) ->
     content.file.seek(part.start)
     headers["Content-Length"] = str(part.length)
     wrapper = request.environ.get("wsgi.file_wrapper")
-    if wrapper is None:
-        body = _stretch(content.file, part)
-    else:
-        body = wrapper(content.file, _PIECE)
+    body = _stretch(content.file, part) if wrapper is None else wrapper(content.file, _PIECE)
     return Response(body, status, headers, content_type=OCTETS, direct_passthrough=True)
 
 
 def _several(content: Content, parts: list[Range], headers: dict[str, str]) -> Response:
     boundary = os.urandom(16).hex()
-    heads = [
-        f"\r\n--{boundary}\r\nContent-Type: {OCTETS}\r\nContent-Range: {part.content_range(content.size)}\r\n\r\n".encode()
-        for part in parts
-    ]
+    before = f"\r\n--{boundary}\r\nContent-Type: {OCTETS}\r\nContent-Range: "
+    heads = [f"{before}{part.content_range(content.size)}\r\n\r\n".encode() for part in parts]
     end = f"\r\n--{boundary}--\r\n".encode()
     total = sum(len(head) for head in heads) + sum(part.length for part in parts) + len(end)
     headers["Content-Length"] = str(total)

@@ -65,23 +65,23 @@ def _source(environ: Environ, expected: int | None) -> Iterator[bytes | memoryvi
     if expected == 0:
         return iter(())
     body, connection = environ["wsgi.input"], environ.get("gunicorn.socket")
-    plain = type(connection) is socket.socket and isinstance(body, Body) and isinstance(body.reader, LengthReader)
-    if plain and expected is not None:
-        return _from_socket(body, connection)
+    # TLS connections are sockets of a subclass, and are read through gunicorn.
+    if type(connection) is socket.socket and isinstance(body, Body) and isinstance(body.reader, LengthReader):
+        return _from_socket(body, body.reader, connection)
     return iter(lambda: body.read(PIECE), b"")
 
 
-def _from_socket(body: Body, connection: socket.socket) -> Iterator[bytes | memoryview]:
+def _from_socket(body: Any, reader: LengthReader, connection: socket.socket) -> Iterator[bytes | memoryview]:
     """Take over from gunicorn's reader, and keep its count of what is still on the wire true at every step."""
-    reader = body.reader
+    unreader: Any = reader.unreader
     ready, body.buf = body.buf.getvalue(), io.BytesIO()
     if ready:
         yield ready
-    ahead = reader.unreader.take_buffered()
+    ahead = unreader.take_buffered()
     if ahead:
         own, following = ahead[: reader.length], ahead[reader.length :]
         # What lies beyond this body is the next request of a client that pipelines.
-        reader.unreader.unread(following)
+        unreader.unread(following)
         reader.length -= len(own)
         yield own
     buffer = memoryview(bytearray(min(PIECE, reader.length)))

@@ -1,4 +1,4 @@
-"""The routes of manifests (distribution specification, "Pulling manifests", "Pushing Manifests", "Deleting Manifests")."""
+"""The routes of manifests (distribution specification, "Pulling", "Pushing" and "Deleting Manifests")."""
 
 from __future__ import annotations
 
@@ -105,7 +105,7 @@ def _tags_for(asked: object) -> tuple[str, ...]:
     extra = tuple(dict.fromkeys(names.check_tag(tag) for tag in request.args.getlist("tag")))
     if isinstance(asked, str):
         if extra:
-            raise ManifestInvalid("the parameter tag goes with a push by digest only", "push by digest, or leave it out")
+            raise ManifestInvalid("the parameter tag goes with a push by digest", "push by digest, or leave it out")
         return (asked,)
     if len(extra) > MOST_TAGS:
         raise ManifestInvalid(

@@ -62,7 +62,7 @@ def _http_error(raised: HTTPException) -> Response:
     elif status == 404:
         problem = RegistryError(
             "there is nothing at this address",
-            "the API is /v2/<repository>/manifests/<reference> and its like, as the OCI distribution specification has it",
+            "ask for /v2/<repository>/manifests/<reference> or its like, as the OCI distribution specification says",
             status=404,
         )
     else:

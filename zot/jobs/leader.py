@@ -91,7 +91,7 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--parent", type=int, required=True)
     parent = parser.parse_args(arguments).parent
     config = Config.model_validate_json(sys.stdin.read())
-    configure(config.log)
+    configure(config.log.level, config.log.output)
     leader = Leader(open_stores(config).default, parent)
     signal.signal(signal.SIGTERM, leader.stop)
     signal.signal(signal.SIGINT, signal.SIG_IGN)

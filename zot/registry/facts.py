@@ -71,7 +71,7 @@ def decode_children(document: bytes) -> frozenset[str]:
 
 
 def encode_referrer(manifest: Manifest, digest: Digest, size: int) -> bytes:
-    """Return a referrer's descriptor as the referrers listing shows it (distribution specification, "Listing Referrers")."""
+    """Return a referrer's descriptor as the listing shows it (distribution specification, "Listing Referrers")."""
     descriptor: dict[str, object] = {"mediaType": manifest.media_type, "digest": str(digest), "size": size}
     if manifest.artifact_type is not None:
         descriptor["artifactType"] = manifest.artifact_type

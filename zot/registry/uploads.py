@@ -27,7 +27,10 @@ def start(store: Store, name: str) -> str:
 
 
 def status(store: Store, name: str, session: str) -> int:
-    """Return how many bytes the session holds. Raises `BlobUploadUnknown`, and `BlobUploadInvalid` while it is written."""
+    """Return how many bytes the session holds.
+
+    Raises `BlobUploadUnknown`, and `BlobUploadInvalid` while another request writes to it.
+    """
     with _hold(store, name, session) as upload:
         return upload.size
 

@@ -59,17 +59,18 @@ class Disk:
         if new_directory:
             self.sync_directory(os.path.dirname(directory))
 
-    def make_directories(self, directory: str) -> None:
-        """Make a directory and those above it, each name durable."""
+    def make_directories(self, directory: str, *, sync_last: bool = True) -> None:
+        """Make a directory and those above it, each name durable; the last one only if `sync_last`."""
         try:
             os.mkdir(directory, DIRECTORY_MODE)
         except FileExistsError:
             return
         except FileNotFoundError:
             self.make_directories(os.path.dirname(directory))
-            self.make_directories(directory)
+            self.make_directories(directory, sync_last=sync_last)
             return
-        self.sync_directory(os.path.dirname(directory))
+        if sync_last:
+            self.sync_directory(os.path.dirname(directory))
 
     def make_durable(self, root: str, prefixes: Iterable[str]) -> None:
         """Make directories below the root and sync every name on the way, even of those that are there already.
@@ -91,12 +92,17 @@ class Disk:
         """Return a path that no other file has."""
         return f"{self._temporary}/{os.getpid()}-{next(self._numbers)}"
 
-    def write(self, path: str, content: bytes) -> None:
-        """Give a file this content, at once or not at all; its name is not synced yet."""
-        if not content:
+    def write(self, path: str, content: bytes, *, new_directory: bool = False) -> None:
+        """Give a file this content, at once or not at all, and make its name durable."""
+        if content:
+            self._write_and_rename(path, content, new_directory)
+        else:
             # An empty file is whole as soon as it has its name, and has nothing else to sync.
-            os.close(self.in_directory(path, lambda: os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, FILE_MODE)))
-            return
+            flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC
+            os.close(self.in_directory(path, lambda: os.open(path, flags, FILE_MODE), sync_last=not new_directory))
+        self.sync_name(path, new_directory=new_directory)
+
+    def _write_and_rename(self, path: str, content: bytes, new_directory: bool) -> None:
         temporary = self.temporary_name()
         fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, FILE_MODE)
         try:
@@ -105,18 +111,21 @@ class Disk:
                 self.sync_file(fd)
             finally:
                 os.close(fd)
-            self.in_directory(path, lambda: os.rename(temporary, path))
+            self.in_directory(path, lambda: os.rename(temporary, path), sync_last=not new_directory)
         except BaseException:
             os.unlink(temporary)
             raise
 
-    def in_directory(self, path: str, make: Callable[[], T]) -> T:
-        """Call `make`, which gives a file its name at `path`, making the directories above it if they are missing."""
+    def in_directory(self, path: str, make: Callable[[], T], *, sync_last: bool) -> T:
+        """Call `make`, which gives a file its name at `path`, making the directories above it if they are missing.
+
+        With `sync_last` false the caller syncs the name of the last directory, or does not need it.
+        """
         for _ in range(_TRIES):
             try:
                 return make()
             except FileNotFoundError:
-                self.make_directories(os.path.dirname(path))
+                self.make_directories(os.path.dirname(path), sync_last=sync_last)
         return make()
 
 

@@ -84,7 +84,7 @@ class Filesystem:
         try:
             for own in ("tmp", "locks", "uploads"):
                 self._disk.make_directories(f"{self._private}/{own}")
-            return self._probe(f"{self._private}/tmp/probe-{os.getpid()}")
+            return self._probe(self._disk.temporary_name())
         except OSError as error:
             raise self._unusable(error) from error
 
@@ -101,7 +101,7 @@ class Filesystem:
             size = os.fstat(file.fileno()).st_size
             if start:
                 file.seek(start)
-        return Content(file, size)  # type: ignore[arg-type]  # FileIO is a BinaryIO in all but typeshed
+        return Content(file, size)
 
     @contextmanager
     def upload(self, name: str, *, create: bool = False) -> Iterator[Upload]:
@@ -122,7 +122,7 @@ class Filesystem:
         path = self._path(key)
         with self._errors:
             self._disk.sync_file(upload.fd)
-            self._disk.in_directory(path, lambda: self._take_over(upload, path))
+            self._disk.in_directory(path, lambda: self._take_over(upload, path), sync_last=not new_directory)
             self._disk.sync_name(path, new_directory=new_directory)
 
     def link(self, key: str, to: str, *, durable: bool = True, new_directory: bool = False) -> None:
@@ -130,7 +130,8 @@ class Filesystem:
         path, source = self._path(key), self._path(to)
         with self._errors:
             size = os.stat(source).st_size
-            self._disk.in_directory(path, lambda: self._link_once(source, path, size))
+            synced_here = durable and not new_directory
+            self._disk.in_directory(path, lambda: self._link_once(source, path, size), sync_last=synced_here)
             if durable:
                 self._disk.sync_name(path, new_directory=new_directory)
 
@@ -148,9 +149,10 @@ class Filesystem:
             if after is None:
                 if before is not None:
                     os.unlink(path)
+                    self._disk.sync_name(path)
             elif after != before or not alone:
-                self._disk.write(path, after)
-            if after is not None or before is not None:
+                self._disk.write(path, after, new_directory=new_directory)
+            else:
                 self._disk.sync_name(path, new_directory=new_directory)
 
     def make_prefixes(self, *prefixes: str) -> None:
@@ -243,7 +245,8 @@ class Filesystem:
             )
         translated = self._errors.translate(error)
         if isinstance(translated, Full):
-            return StartupError(f"{translated} ({self._root})", "free some space, or name another storage.rootDirectory")
+            remedy = "free some space, or name another storage.rootDirectory"
+            return StartupError(f"{translated} ({self._root})", remedy)
         return StartupError(
             f"storage.rootDirectory {self._root} can't be used: {os.strerror(error.errno or 0)}",
             "name a directory that the user that runs zot can write to",

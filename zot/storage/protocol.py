@@ -91,7 +91,7 @@ class Storage(Protocol):
         """Describe content. Raises `NotFound`."""
 
     def open(self, key: str, start: int = 0) -> Content:
-        """Open content for reading from byte `start`; on disk a real file, so that sendfile works. Raises `NotFound`."""
+        """Open content from byte `start`; on disk a real file, so that sendfile works. Raises `NotFound`."""
 
     def upload(self, name: str, *, create: bool = False) -> AbstractContextManager[Upload]:
         """Take hold of an upload, making it first if `create`. Raises `NotFound` and `Busy`."""

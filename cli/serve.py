@@ -1,0 +1,103 @@
+"""`zot serve`."""
+
+from __future__ import annotations
+
+import shutil
+import signal
+import sys
+import tempfile
+from pathlib import Path
+
+import click
+import platformdirs
+
+from zot.config import Config, ConfigError, default_config, load
+
+
+@click.command()
+@click.argument("config", required=False, type=click.Path(path_type=Path))
+@click.option("--tmp", is_flag=True, help="Serve from a temporary root that goes away at exit, on a free port.")
+@click.option("--address", help="Listen on this address instead of http.address.")
+@click.option(
+    "--port", type=click.IntRange(0, 65535), help="Listen on this port instead of http.port; 0 for a free one."
+)
+@click.option("--workers", type=click.IntRange(1, 512), help="Worker processes.  [default: one per core, at least 2]")
+@click.option("--threads", type=click.IntRange(1, 1024), default=32, show_default=True, help="Threads of each worker.")
+@click.option(
+    "--graceful-timeout",
+    type=click.IntRange(0, 86400),
+    default=30,
+    show_default=True,
+    help="Seconds that transfers under way may go on after SIGTERM.",
+)
+@click.option(
+    "--idle-timeout",
+    type=click.IntRange(1, 86400),
+    default=60,
+    show_default=True,
+    help="Seconds after which a client that neither sends nor takes anything is dropped.",
+)
+def serve(
+    config: Path | None,
+    tmp: bool,
+    address: str | None,
+    port: int | None,
+    workers: int | None,
+    threads: int,
+    graceful_timeout: int,
+    idle_timeout: int,
+) -> None:
+    """Serve a registry until SIGTERM or Ctrl-C.
+
+    CONFIG is a file in JSON or YAML. Without one the registry keeps its data in your data directory and listens on
+    127.0.0.1:8080.
+
+    \b
+    Examples:
+      zot serve
+      zot serve config.json --workers 4
+      zot serve --tmp                  for the tests of another project
+    """
+    from zot.server import ServeOptions
+    from zot.server import serve as run
+    from zot.server.serving import default_workers
+
+    if tmp and config is not None:
+        raise click.UsageError("--tmp goes without a configuration file.")
+    signal.signal(signal.SIGTERM, _leave)
+    root = tempfile.mkdtemp(prefix="zot-") if tmp else None
+    try:
+        chosen = _listening(_read(config, root), address, port)
+        run(chosen, ServeOptions(workers or default_workers(), threads, graceful_timeout, idle_timeout))
+    finally:
+        if root is not None:
+            shutil.rmtree(root, ignore_errors=True)
+
+
+def _leave(_signal: int, _frame: object) -> None:
+    """End by the same way as a failure does while the server is not up yet; gunicorn's handler comes after."""
+    sys.exit(0)
+
+
+def _read(config: Path | None, temporary: str | None) -> Config:
+    if temporary is not None:
+        return default_config(temporary, port=0)
+    if config is None:
+        root = platformdirs.user_data_path("zot") / "registry"
+        click.echo(f"no configuration file is given, so data is kept in {root}", err=True)
+        return default_config(str(root))
+    try:
+        return load(str(config))
+    except ConfigError as error:
+        for problem in error.problems:
+            click.echo(f"zot: {problem}", err=True)
+        sys.exit(1)
+
+
+def _listening(config: Config, address: str | None, port: int | None) -> Config:
+    changes: dict[str, object] = {}
+    if address is not None:
+        changes["address"] = address
+    if port is not None:
+        changes["port"] = port
+    return config.model_copy(update={"http": config.http.model_copy(update=changes)})

@@ -1,0 +1,34 @@
+"""How zot is packaged; settings of the tools are in pyproject.toml."""
+
+import re
+from pathlib import Path
+
+from setuptools import find_packages, setup
+
+HERE = Path(__file__).parent
+VERSION = re.search(r'__version__ = "(.+)"', (HERE / "zot/__init__.py").read_text())[1]
+
+setup(
+    name="zot",
+    version=VERSION,
+    description="A container registry that serves the OCI distribution API",
+    long_description=(HERE / "README.md").read_text(),
+    long_description_content_type="text/markdown",
+    python_requires=">=3.11",
+    packages=find_packages(include=["zot", "zot.*", "cli", "cli.*"]),
+    install_requires=[
+        "click>=8.1",
+        "flask>=3.1,<4",
+        # The server reaches into gunicorn's thread worker and body readers, which are not public.
+        "gunicorn>=27,<28",
+        "platformdirs>=4",
+        "prometheus-client>=0.20",
+        "pydantic>=2.7,<3",
+        "pyyaml>=6",
+    ],
+    extras_require={
+        "test": ["pytest>=8", "pytest-timeout>=2.3", "hypothesis>=6.100"],
+        "dev": ["mypy>=1.15", "ruff>=0.9", "import-linter>=2", "types-PyYAML", "types-gunicorn", "tox>=4"],
+    },
+    entry_points={"console_scripts": ["zot = cli.main:main"]},
+)

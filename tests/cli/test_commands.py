@@ -1,0 +1,156 @@
+"""The commands, as a user types them."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.servers import environment, wait_until, zot
+
+
+def run(*arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
+    """Run a command to its end."""
+    return subprocess.run(
+        zot(*arguments), capture_output=True, text=True, env=environment() | variables, timeout=60, check=False
+    )
+
+
+@pytest.mark.parametrize("arguments", [("-h",), ("--help",), ("serve", "-h"), ("verify", "--help")])
+def test_help_has_an_example(arguments: tuple[str, ...]) -> None:
+    """Help is there under both names and shows what to type."""
+    done = run(*arguments)
+    assert done.returncode == 0
+    assert "Example" in done.stdout
+
+
+def test_version() -> None:
+    """The version is one line."""
+    assert run("--version").stdout.startswith("zot, version 0.")
+
+
+def test_wrong_use_is_2() -> None:
+    """A command that does not exist, and a missing argument, leave with 2."""
+    assert run("nope").returncode == run("verify").returncode == 2
+    assert run("serve", "--tmp", "c.json").returncode == 2
+
+
+def test_verify(tmp_path: Path) -> None:
+    """Verify says of each file whether it is valid, with every problem, and leaves with 1 if one is not."""
+    good, bad = tmp_path / "good.json", tmp_path / "bad.json"
+    good.write_text('{"storage": {"rootDirectory": "/r"}}')
+    bad.write_text('{"storage": {"rootDirectry": "/r"}}')
+    assert run("verify", str(good)).returncode == 0
+    done = run("verify", str(good), str(bad))
+    assert done.returncode == 1
+    assert f"{good}: valid" in done.stdout
+    assert f"{bad}:1:14: storage.rootDirectry: there is no such key; did you mean storage.rootDirectory" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def refused(tmp_path: Path, storage: str, http: str = "{}", log: str = "{}") -> str:
+    """Serve a configuration that can't work; return the one line that says so."""
+    config = tmp_path / "c.json"
+    config.write_text(f'{{"storage": {storage}, "http": {http}, "log": {log}}}')
+    done = run("serve", str(config))
+    assert done.returncode == 1
+    assert done.stdout == ""
+    assert done.stderr.count("\n") == 1, done.stderr
+    assert done.stderr.startswith("zot: ")
+    return done.stderr
+
+
+def test_a_port_in_use(tmp_path: Path) -> None:
+    """A port that another program has is named, with what to do."""
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
+        line = refused(tmp_path, f'{{"rootDirectory": "{tmp_path}/r"}}', f'{{"port": {port}}}')
+    assert f"port {port} of 127.0.0.1 is in use" in line
+    assert "choose another http.port" in line
+
+
+def test_an_address_of_another_machine(tmp_path: Path) -> None:
+    """An address that is not here is named."""
+    line = refused(tmp_path, f'{{"rootDirectory": "{tmp_path}/r"}}', '{"address": "192.0.2.1", "port": 0}')
+    assert "192.0.2.1 is not an address of this machine; change http.address" in line
+
+
+def test_a_root_that_can_not_be(tmp_path: Path) -> None:
+    """A root below a file is refused."""
+    (tmp_path / "file").write_text("")
+    line = refused(tmp_path, f'{{"rootDirectory": "{tmp_path}/file/r"}}', '{"port": 0}')
+    assert f"storage.rootDirectory {tmp_path}/file/r can't be used: Not a directory" in line
+
+
+def test_an_unwritable_root(tmp_path: Path, need: Callable[..., str]) -> None:
+    """A root that the user may not write to is refused with what to do."""
+    root = tmp_path / "root"
+    root.mkdir(mode=0o555)
+    config = tmp_path / "c.json"
+    config.write_text(f'{{"storage": {{"rootDirectory": "{root}"}}, "http": {{"port": 0}}}}')
+    # The superuser may write anywhere, unless that ability is taken away.
+    drop = [need("setpriv", "install util-linux"), "--bounding-set=-dac_override"] if os.geteuid() == 0 else []
+    command = [*drop, *zot("serve", str(config))]
+    done = subprocess.run(command, capture_output=True, text=True, env=environment(), timeout=60, check=False)
+    assert done.returncode == 1
+    remedy = "let the user that runs zot own it, or name another directory"
+    assert done.stderr == f"zot: storage.rootDirectory {root} is not writable; {remedy}\n"
+
+
+@pytest.mark.skipif(os.name != "posix" or os.geteuid() != 0, reason="needs root to mount a small file system")
+def test_a_full_disk(tmp_path: Path) -> None:
+    """A file system without space is refused with what to do."""
+    mount = tmp_path / "full"
+    mount.mkdir()
+    done = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=16k", "tmpfs", mount], check=False)
+    if done.returncode:
+        pytest.skip("this machine lets nobody mount a tmpfs")
+    try:
+        (mount / "filler").write_bytes(b"x" * 16384)
+        line = refused(tmp_path, f'{{"rootDirectory": "{mount}/r"}}', '{"port": 0}')
+    finally:
+        subprocess.run(["umount", mount], check=True)
+    assert "the storage is full: No space left on device" in line
+    assert "free some space" in line
+
+
+def test_a_log_that_can_not_be_opened(tmp_path: Path) -> None:
+    """A log file in a directory that is not there is refused."""
+    line = refused(tmp_path, f'{{"rootDirectory": "{tmp_path}/r"}}', '{"port": 0}', f'{{"output": "{tmp_path}/no/l"}}')
+    assert "log.output" in line
+
+
+def test_without_a_file(tmp_path: Path) -> None:
+    """Without a file the data is kept in the user's data directory, and the server says so."""
+    with subprocess.Popen(
+        zot("serve", "--port", "0"),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=environment() | {"XDG_DATA_HOME": str(tmp_path)},
+    ) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline().startswith("Listening on http://127.0.0.1:")
+        process.terminate()
+        _, errors = process.communicate(timeout=30)
+    assert f"data is kept in {tmp_path}/zot/registry" in errors
+    assert (tmp_path / "zot/registry/_zot-blobs").is_dir()
+    assert process.returncode == 0
+
+
+def test_tmp_goes_away(tmp_path: Path) -> None:
+    """With --tmp the root is a temporary one that is gone after SIGTERM, and the port a free one."""
+    with subprocess.Popen(
+        zot("serve", "--tmp"), stdout=subprocess.PIPE, text=True, env=environment() | {"TMPDIR": str(tmp_path)}
+    ) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline().startswith("Listening on http://127.0.0.1:")
+        wait_until(lambda: list(tmp_path.glob("zot-*/_zot-blobs")), "the root is there")
+        process.terminate()
+        process.communicate(timeout=30)
+    assert process.returncode == 0
+    assert list(tmp_path.iterdir()) == []

@@ -1,0 +1,115 @@
+"""Reading configurations: what is right gives a `Config`, what is wrong gives every problem with its place."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from zot.config import Config, ConfigError, load
+
+EXAMPLES = Path(__file__).parents[2] / "examples"
+
+
+def read(tmp_path: Path, text: str | bytes, name: str = "c.json") -> Config:
+    """Load a text as a file."""
+    file = tmp_path / name
+    file.write_bytes(text if isinstance(text, bytes) else text.encode())
+    return load(str(file))
+
+
+@pytest.mark.parametrize("file", sorted(EXAMPLES.glob("config-*")), ids=lambda path: path.name)
+def test_every_example_loads(file: Path) -> None:
+    """The examples are valid, and each is in their table."""
+    assert load(str(file)).storage.root_directory
+    assert f"({file.name})" in (EXAMPLES / "README.md").read_text()
+
+
+def test_defaults(tmp_path: Path) -> None:
+    """A file needs the root only; the rest has defaults."""
+    config = read(tmp_path, '{"storage": {"rootDirectory": "/r"}}')
+    assert (config.storage.dedupe, config.storage.commit) == (True, True)
+    assert (config.http.address, config.http.port, config.http.compat) == ("127.0.0.1", 8080, None)
+    assert (config.log.level, config.log.output) == ("info", "")
+
+
+def test_zot_reads_so(tmp_path: Path) -> None:
+    """Keys are known in any case, and quoted numbers and truth values are what they say, in JSON and in YAML."""
+    text = '{"STORAGE": {"RootDirectory": "/r", "dedupe": "false"},\n\t"Http": {"PORT": "5000", "compat": "docker2s2"}}'
+    config = read(tmp_path, text)
+    assert (config.storage.dedupe, config.http.port, config.http.compat) == (False, 5000, ["docker2s2"])
+    yaml = read(tmp_path, "Storage:\n  rootdirectory: /r\nhttp: {port: 5000}\nlog: {level: WARN}\n", "c.yaml")
+    assert (yaml.http.port, yaml.log.level) == (5000, "warning")
+
+
+WRONG = [
+    ("", "1:1", "mend the JSON"),
+    ("null", "1:1", "it is empty"),
+    ("{}", "1:1", "begin with a storage section"),
+    ('{"storage": {}}', "1:2: storage.rootDirectory", "it is missing; add it"),
+    ('{"storage": {"rootDirectory": ""}}', "1:14: storage.rootDirectory", "give it a value"),
+    ('{"storage": {"rootDirectory": "/r",\n "dedup": 1}}', "2:2: storage.dedup", "did you mean storage.dedupe"),
+    ('{"storage": {"rootDirectory": "/r"}, "dedupe": true}', "1:38: dedupe", "did you mean storage.dedupe"),
+    ('{"storage": {"rootDirectory": "/r"}, "zzz": true}', "1:38: zzz", "leave it out"),
+    ('{"storage": {"rootDirectory": "/r", "commit": "perhaps"}}', "storage.commit", "use true or false"),
+    ('{"storage": {"rootDirectory": "/r"}, "http": {"port": 70000}}', "http.port", "use a smaller number"),
+    ('{"storage": {"rootDirectory": "/r"}, "http": {"port": -1}}', "http.port", "use a larger number"),
+    ('{"storage": {"rootDirectory": "/r"}, "http": {"port": "x"}}', "http.port", "use a whole number"),
+    ('{"storage": {"rootDirectory": "/r"}, "http": {"compat": ["docker1"]}}', "http.compat.0", "docker2s2"),
+    ('{"storage": {"rootDirectory": "/r"}, "log": {"level": "loud"}}', "log.level", "use one of trace, debug"),
+    ('{"storage": {"rootDirectory": "/r"}, "log": 3}', "1:38: log", "use a section with keys of its own"),
+    ('{"storage": {"rootDirectory": "/r"},\n"storage": {"rootDirectory": "/s"}}', "2:1: storage", "it is given twice"),
+    ('{"storage": ', "1:13", "mend the JSON"),
+    ('{"storage": {"rootDirectory": "/r"}} x', "1:38", "mend the JSON"),
+    ("[" * 5000, "1:", "; "),
+    (b"\xff\xfe{", "1:1", "save it in UTF-8"),
+    (b" " * (1024 * 1024 + 1), "1:1", "longer than"),
+]
+
+
+@pytest.mark.parametrize(("text", "where", "remedy"), WRONG)
+def test_what_is_wrong_is_said_with_place_and_remedy(
+    tmp_path: Path, text: str | bytes, where: str, remedy: str
+) -> None:
+    """Each wrong file is refused with its place, its key and what to do."""
+    with pytest.raises(ConfigError) as caught:
+        read(tmp_path, text)
+    assert f"c.json:{where}" in str(caught.value) or f": {where}: " in str(caught.value)
+    assert remedy in str(caught.value)
+
+
+def test_all_problems_come_at_once(tmp_path: Path) -> None:
+    """A file with several faults reports each of them, in the order of the file."""
+    with pytest.raises(ConfigError) as caught:
+        read(tmp_path, "storage:\n  dedupe: x\nhttp:\n  prt: 1\nlog:\n  level: q\n", "c.yaml")
+    assert [problem.key for problem in caught.value.problems] == [
+        "storage.rootDirectory", "storage.dedupe", "http.prt", "log.level",
+    ]  # fmt: skip
+
+
+def test_a_yaml_bomb_is_refused(tmp_path: Path) -> None:
+    """Aliases that stand for more than memory holds are an error, soon."""
+    lines = ["a: &a [x, x, x, x, x, x, x, x, x, x]"]
+    lines += [f"{b}: &{b} [{', '.join([f'*{a}'] * 10)}]" for a, b in zip("abcdefgh", "bcdefghi", strict=True)]
+    with pytest.raises(ConfigError, match="more values than"):
+        read(tmp_path, "\n".join(lines), "c.yaml")
+
+
+@pytest.mark.parametrize("path", ["missing.json", "."])
+def test_a_file_that_can_not_be_read_is_said(tmp_path: Path, path: str) -> None:
+    """A missing file and a directory are refused by name."""
+    with pytest.raises(ConfigError, match="can't be read"):
+        load(str(tmp_path / path))
+
+
+@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    content=st.binary(max_size=200) | st.text(max_size=200).map(str.encode), name=st.sampled_from(["c.json", "c.yaml"])
+)
+def test_no_file_does_anything_else(tmp_path: Path, content: bytes, name: str) -> None:
+    """Whatever a file holds, it is a configuration or a `ConfigError`."""
+    with suppress(ConfigError):
+        assert read(tmp_path, content, name).storage.root_directory

@@ -1,0 +1,42 @@
+"""Fixtures that several packages of tests use."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.servers import Server, running_server
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[Server]:
+    """A server with two workers, for one test."""
+    with running_server(tmp_path, "--workers", "2") as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def shared_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """A server with two workers, for the tests of one module."""
+    with running_server(tmp_path_factory.mktemp("server"), "--workers", "2") as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def need() -> Callable[..., str]:
+    """Return the path of a program, or skip the test; fail it instead where ZOT_REQUIRE_ALL is set."""
+
+    def find(program: str, how: str = "run scripts/install-tools") -> str:
+        path = shutil.which(program)
+        if path is None:
+            reason = f"{program} is not installed; {how}"
+            if os.environ.get("ZOT_REQUIRE_ALL"):
+                pytest.fail(reason)
+            pytest.skip(reason)
+        return path
+
+    return find

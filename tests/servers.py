@@ -1,0 +1,125 @@
+"""Real servers for tests: `zot serve` in a process of its own, on a free port."""
+
+from __future__ import annotations
+
+import http.client
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+REPOSITORY = Path(__file__).parent.parent
+_LISTENING = re.compile(r"Listening on (http://\S+)")
+
+
+@dataclass(frozen=True)
+class Server:
+    """A running server."""
+
+    url: str
+    root: Path
+    log: Path
+    process: subprocess.Popen[str]
+
+    @property
+    def pid(self) -> int:
+        """The process that SIGTERM goes to."""
+        return self.process.pid
+
+    @property
+    def port(self) -> int:
+        """The port it listens on."""
+        return int(self.url.rpartition(":")[2])
+
+    def connect(self, timeout: float = 30) -> http.client.HTTPConnection:
+        """Return a new connection."""
+        return http.client.HTTPConnection("127.0.0.1", self.port, timeout=timeout)
+
+    def request(
+        self, method: str, path: str, body: bytes | None = None, headers: Mapping[str, str] | None = None
+    ) -> tuple[int, dict[str, str], bytes]:
+        """Send one request on a connection of its own; returns status, headers in lower case, and body."""
+        connection = self.connect()
+        try:
+            connection.request(method, path, body, dict(headers or {}))
+            answer = connection.getresponse()
+            return answer.status, {key.lower(): value for key, value in answer.getheaders()}, answer.read()
+        finally:
+            connection.close()
+
+    def stop(self) -> None:
+        """End it as an operator would, and wait."""
+        self.process.send_signal(signal.SIGTERM)
+        self.process.wait(60)
+
+
+def zot(*arguments: str) -> list[str]:
+    """Return the command line of a zot command, run from this checkout."""
+    return [sys.executable, "-m", "cli.main", *arguments]
+
+
+def environment() -> dict[str, str]:
+    """Return the environment in which `zot` finds this checkout."""
+    return dict(os.environ, PYTHONPATH=str(REPOSITORY))
+
+
+@contextmanager
+def running_server(directory: Path, *options: str, config: Path | None = None) -> Iterator[Server]:
+    """Run a server below a directory; at the end it must leave with 0 and have logged no traceback.
+
+    Without a configuration file its root is `directory/root`.
+    """
+    root = directory / "root"
+    if config is None:
+        config = directory / "config.json"
+        config.write_text(f'{{"storage": {{"rootDirectory": "{root}"}}, "http": {{"port": 0}}}}')
+    log = directory / "server.log"
+    with log.open("a") as errors:
+        process = subprocess.Popen(
+            zot("serve", str(config), *options),
+            stdout=subprocess.PIPE,
+            stderr=errors,
+            env=environment(),
+            cwd=directory,
+            text=True,
+        )
+    server = None
+    try:
+        server = Server(_url(process, log), root, log, process)
+        yield server
+    finally:
+        if process.poll() is None:
+            process.send_signal(signal.SIGTERM)
+            try:
+                process.wait(60)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+        assert process.stdout is not None
+        process.stdout.close()
+    assert process.returncode in (0, -signal.SIGKILL), log.read_text()
+    assert "Traceback" not in log.read_text()
+
+
+def _url(process: subprocess.Popen[str], log: Path) -> str:
+    assert process.stdout is not None
+    line = process.stdout.readline()
+    match = _LISTENING.match(line)
+    assert match, f"{line!r} {log.read_text()}"
+    return match.group(1)
+
+
+def wait_until(holds: Callable[[], object], what: str, seconds: float = 15) -> None:
+    """Wait until a function returns something true."""
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        if holds():
+            return
+        time.sleep(0.05)
+    raise AssertionError(f"{what}: not within {seconds} s")

@@ -1,0 +1,195 @@
+"""What only the file system driver promises: syncs, limits of links, errors of the operating system."""
+
+from __future__ import annotations
+
+import errno
+import os
+import subprocess
+import sys
+import textwrap
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from zot.errors import StartupError
+from zot.storage.filesystem import Filesystem
+from zot.storage.protocol import CannotLink, Full, NotFound, Unavailable
+
+
+@pytest.fixture
+def disk(tmp_path: Path) -> Filesystem:
+    """An empty store on disk."""
+    driver = Filesystem(str(tmp_path), private="_own")
+    driver.start()
+    return driver
+
+
+@pytest.fixture
+def syncs(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The paths that were synced, in order; they are synced all the same."""
+    seen: list[str] = []
+    real = os.fsync
+
+    def fsync(fd: int) -> None:
+        seen.append(os.readlink(f"/proc/self/fd/{fd}"))
+        real(fd)
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    return seen
+
+
+def put(driver: Filesystem, key: str, content: bytes) -> None:
+    """Store content."""
+    with driver.upload("u", create=True) as upload:
+        upload.write(content)
+        driver.put(key, upload)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="asks /proc which file a descriptor is")
+def test_file_before_name(disk: Filesystem, tmp_path: Path, syncs: list[str]) -> None:
+    """A put syncs the file, then its directory, and nothing else once the directory is there."""
+    put(disk, "a/first", b"x")
+    syncs.clear()
+    put(disk, "a/second", b"y")
+    assert syncs == [f"{tmp_path}/_own/uploads/u", f"{tmp_path}/a"]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="asks /proc which file a descriptor is")
+def test_what_is_there_already_is_synced_all_the_same(disk: Filesystem, tmp_path: Path, syncs: list[str]) -> None:
+    """A step whose result is there syncs the directory: whoever made it may not have done so yet."""
+    disk.update("d/doc", lambda _: b"same")
+    syncs.clear()
+    disk.update("d/doc", lambda _: b"same")
+    assert syncs == [f"{tmp_path}/d"]
+    syncs.clear()
+    disk.update("d/doc", lambda _: b"other", new_directory=True)
+    assert syncs[1:] == [f"{tmp_path}/d", str(tmp_path)]
+
+
+def test_without_commit_nothing_is_synced(tmp_path: Path, syncs: list[str]) -> None:
+    """`commit: false` syncs neither files nor directories."""
+    driver = Filesystem(str(tmp_path), private="_own", commit=False)
+    driver.start()
+    put(driver, "a/b/c", b"x")
+    driver.update("d/doc", lambda _: b"x")
+    driver.delete("d/doc")
+    assert syncs == []
+
+
+def test_a_failed_sync_is_not_acknowledged(disk: Filesystem, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A document whose sync fails keeps its old value, and leaves no temporary file."""
+    disk.update("d/doc", lambda _: b"old")
+
+    def fail(_: int) -> None:
+        raise OSError(errno.EIO, "Input/output error")
+
+    monkeypatch.setattr(os, "fsync", fail)
+    with pytest.raises(Unavailable):
+        disk.update("d/doc", lambda _: b"new")
+    assert disk.read("d/doc") == b"old"
+    assert list(disk.list("_own/tmp")) == []
+
+
+def test_a_link_too_many_is_said(disk: Filesystem, monkeypatch: pytest.MonkeyPatch) -> None:
+    """EMLINK, EXDEV and EPERM become CannotLink, and put does without links."""
+    put(disk, "a/one", b"x")
+    for number in (errno.EMLINK, errno.EXDEV, errno.EPERM):
+        monkeypatch.setattr(os, "link", raising(number))
+        with pytest.raises(CannotLink):
+            disk.link("a/two", "a/one")
+    put(disk, "a/three", b"y")
+    assert disk.read("a/three") == b"y"
+
+
+def raising(number: int) -> Callable[..., None]:
+    """Return a function that fails with an error number."""
+
+    def fail(*_: object) -> None:
+        raise OSError(number, os.strerror(number))
+
+    return fail
+
+
+def test_a_full_disk_takes_nothing_of_a_write(disk: Filesystem, monkeypatch: pytest.MonkeyPatch) -> None:
+    """When the space ends in the middle of a write, the upload is as long as before it, and goes on later."""
+    real = os.write
+
+    def short(fd: int, data: memoryview) -> int:
+        if len(data) <= 3:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return real(fd, data[:3])
+
+    with disk.upload("u", create=True) as upload:
+        upload.write(b"before")
+        monkeypatch.setattr(os, "write", short)
+        with pytest.raises(Full, match="No space left"):
+            upload.write(b"123456")
+        monkeypatch.undo()
+        assert upload.size == 6
+        upload.write(b" after")
+        disk.put("a/one", upload)
+    assert disk.read("a/one") == b"before after"
+
+
+def test_no_key_leads_out_of_the_root(disk: Filesystem) -> None:
+    """A key with a parent component stands for nothing, whoever made it."""
+    for key in ("../etc/passwd", "a/../../etc", "a/.."):
+        with pytest.raises(NotFound):
+            disk.read(key)
+
+
+def test_two_dots_within_a_name_are_a_name(disk: Filesystem) -> None:
+    """Tags such as `v1..2` are names like others."""
+    disk.update("d/v1..2", lambda _: b"x")
+    assert disk.read("d/v1..2") == b"x"
+
+
+def test_a_root_that_is_a_file_is_refused(tmp_path: Path) -> None:
+    """Start says what is wrong with the root and what to do."""
+    (tmp_path / "file").write_text("x")
+    with pytest.raises(StartupError) as caught:
+        Filesystem(str(tmp_path / "file" / "root"), private="_own").start()
+    assert "Not a directory" in caught.value.problem
+    assert "name a directory" in caught.value.remedy
+
+
+def test_locks_hold_between_processes(disk: Filesystem, tmp_path: Path) -> None:
+    """An exclusive lock keeps another process out until it is let go, also if the holder is killed."""
+    script = textwrap.dedent(
+        f"""
+        from zot.storage.filesystem import Filesystem
+        driver = Filesystem({str(tmp_path)!r}, private="_own")
+        with driver.lock("kind/a", shared=False):
+            print("held", flush=True)
+            input()
+        """
+    )
+    other = subprocess.Popen(
+        [sys.executable, "-c", script], stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd=Path(__file__).parents[2]
+    )
+    try:
+        assert other.stdout is not None
+        assert other.stdout.readline() == b"held\n"
+        assert not _can_take(tmp_path)
+        other.kill()
+        other.wait(10)
+        with disk.lock("kind/a", shared=True):
+            pass
+    finally:
+        other.kill()
+        other.communicate()
+
+
+def _can_take(root: Path) -> bool:
+    import fcntl
+
+    for path in (root / "_own/locks").glob("kind-*"):
+        if path.suffix == ".gate":
+            continue
+        with path.open() as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                return False
+    return True

@@ -1,0 +1,5 @@
+"""The server: gunicorn with its workers, and the leader process beside them."""
+
+from zot.server.serving import ServeOptions, serve
+
+__all__ = ["ServeOptions", "serve"]

@@ -1,0 +1,155 @@
+"""gunicorn, set up for a registry: threads for slow clients, no limit on how long a transfer takes."""
+
+from __future__ import annotations
+
+import logging
+import os
+import shutil
+import socket
+import sys
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from gunicorn.app.base import BaseApplication
+from gunicorn.arbiter import Arbiter
+from gunicorn.glogging import Logger
+
+from zot import __version__
+from zot.config import Config
+from zot.logs import configure
+from zot.server.leading import LeaderProcess
+from zot.server.listening import listen, url
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class ServeOptions:
+    """How the server runs; times are in seconds.
+
+    `graceful_timeout` bounds how long transfers under way may go on after SIGTERM, `idle_timeout` how long a client may
+    neither send nor take anything.
+    """
+
+    workers: int
+    threads: int = 32
+    graceful_timeout: int = 30
+    idle_timeout: int = 60
+
+
+def default_workers() -> int:
+    """Return one worker for each core, at least two."""
+    return max(2, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 2)
+
+
+def serve(config: Config, options: ServeOptions) -> None:
+    """Serve until told to stop, then leave the process. Raises `StartupError` if it can't begin."""
+    configure(config.log.level, config.log.output)
+    bound = listen(config.http.address, config.http.port, idle_timeout=options.idle_timeout)
+    # Counters of all workers are files here; the library looks for the variable when it is imported.
+    shared = tempfile.mkdtemp(prefix="zot-metrics-")
+    os.environ["PROMETHEUS_MULTIPROC_DIR"] = shared
+    try:
+        _Server(config, options, bound).run()
+    finally:
+        shutil.rmtree(shared, ignore_errors=True)
+
+
+class _Server(BaseApplication):
+    """The application as gunicorn runs it; it is loaded once, before the workers are forked from this process."""
+
+    def __init__(self, config: Config, options: ServeOptions, bound: socket.socket) -> None:
+        address = url(bound)
+        self._config = config
+        self._options = options
+        self._fd = bound.detach()
+        self._url = address
+        self.leader = LeaderProcess(config)
+        super().__init__(prog="zot")
+        self.callable = self.load()
+
+    def load_config(self) -> None:
+        """Set what differs from gunicorn's defaults."""
+        settings = {
+            "bind": f"fd://{self._fd}",
+            "worker_class": "gthread",
+            "workers": self._options.workers,
+            "threads": self._options.threads,
+            "graceful_timeout": self._options.graceful_timeout,
+            "keepalive": self._options.idle_timeout,
+            # This one watches the worker's heartbeat, not its requests.
+            "timeout": 120,
+            "preload_app": True,
+            "control_socket_disable": True,
+            "logger_class": _Log,
+            "proc_name": "zot",
+            "worker_tmp_dir": "/dev/shm" if os.path.isdir("/dev/shm") else None,
+            "when_ready": lambda _: self._ready(),
+            "on_exit": lambda _: self.leader.stop(),
+            "post_worker_init": lambda _: sys.setswitchinterval(0.0005),
+            "child_exit": _forget_worker,
+        }
+        for name, value in settings.items():
+            self.cfg.set(name, value)
+
+    def load(self) -> Callable[..., Any]:
+        """Make the Flask application; imported here, after the directory of the counters is known."""
+        from zot.app import create_app
+
+        return create_app(self._config)
+
+    def run(self) -> None:
+        """Run gunicorn's master in this process."""
+        _Master(self, self.leader).run()
+
+    def _ready(self) -> None:
+        print(f"Listening on {self._url}", flush=True)
+        root = self._config.storage.root_directory
+        print(f"zot {__version__}, {self._options.workers} workers, storage in {root}", flush=True)
+
+
+class _Master(Arbiter):
+    """gunicorn's master, which looks after the leader process too."""
+
+    def __init__(self, app: BaseApplication, leader: LeaderProcess) -> None:
+        self._leader = leader
+        super().__init__(app)
+
+    def manage_workers(self) -> None:
+        """Do so about once a second."""
+        super().manage_workers()
+        self._leader.look_after()
+
+    def handle_hup(self) -> None:
+        """Ignore SIGHUP: there is nothing yet that could be read anew without a restart."""
+        log.warning("SIGHUP is ignored; restart the server to read its configuration anew")
+
+    def handle_usr2(self) -> None:
+        """Ignore SIGUSR2, by which gunicorn would start a second master."""
+
+
+class _Log(Logger):
+    """gunicorn's own log, sent through ours; requests are logged by the application."""
+
+    def setup(self, cfg: Any) -> None:
+        """Add no handlers."""
+        self.error_log.propagate = True
+        self.error_log.setLevel(logging.WARNING)
+        self.error_log.addFilter(_is_worth_a_line)
+
+    def access(self, resp: Any, req: Any, environ: Any, request_time: Any) -> None:
+        """Log nothing."""
+
+
+def _is_worth_a_line(record: logging.LogRecord) -> bool:
+    """Drop the traceback that gunicorn logs when a client that sends nothing is cut off."""
+    raised = record.exc_info[1] if record.exc_info else None
+    return not isinstance(raised, BlockingIOError | TimeoutError)
+
+
+def _forget_worker(_master: Any, worker: Any) -> None:
+    from prometheus_client.multiprocess import mark_process_dead
+
+    mark_process_dead(worker.pid)  # type: ignore[no-untyped-call]
