@@ -75,7 +75,7 @@ def _one(content: Content, part: Range, status: int, headers: dict[str, str]) ->
     content.file.seek(part.start)
     headers["Content-Length"] = str(part.length)
     wrapper = request.environ.get("wsgi.file_wrapper")
-    body = _stretch(content.file, part) if wrapper is None else wrapper(content.file, _PIECE)
+    body = _closing(content.file, part) if wrapper is None else wrapper(content.file, _PIECE)
     return Response(body, status, headers, content_type=OCTETS, direct_passthrough=True)
 
 
@@ -97,6 +97,11 @@ def _several(content: Content, parts: list[Range], headers: dict[str, str]) -> R
 
     kind = f"multipart/byteranges; boundary={boundary}"
     return Response(body(), 206, headers, content_type=kind, direct_passthrough=True)
+
+
+def _closing(file: BinaryIO, part: Range) -> Iterator[bytes]:
+    with file:
+        yield from _stretch(file, part)
 
 
 def _stretch(file: BinaryIO, part: Range) -> Iterator[bytes]:

@@ -1,0 +1,357 @@
+"""What a registry does with blobs, manifests and tags, on every driver."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+
+import pytest
+
+from tests.images import DOCKER_MANIFEST, OCI_INDEX, descriptor, digest_of, index, manifest
+from tests.registry.conftest import PushBlob, PushManifest
+from zot.errors import (
+    BlobUnknown,
+    BlobUploadInvalid,
+    BlobUploadUnknown,
+    Denied,
+    DigestInvalid,
+    ManifestBlobUnknown,
+    ManifestUnknown,
+    NameUnknown,
+)
+from zot.oci import digest as digests
+from zot.registry import blobs, layout, manifests, paths, referrers, repositories, tags, uploads
+from zot.registry.store import Store
+
+NOBODY = digests.of(b"nobody pushed this")
+
+
+@pytest.fixture
+def image(push_blob: PushBlob) -> bytes:
+    """A manifest whose blobs are in repository `a`."""
+    push_blob("a", b"{}")
+    push_blob("a", b"layer")
+    return manifest()
+
+
+def left_over(store: Store) -> list[str]:
+    """Return the uploads that are still there."""
+    return list(store.storage.list(f"{paths.PRIVATE}/uploads"))
+
+
+def test_a_blob_comes_back(store: Store, push_blob: PushBlob) -> None:
+    """A pushed blob has its size and its bytes, and leaves no upload; another repository does not have it."""
+    for algorithm in ("sha256", "sha512", "sha384"):
+        digest = push_blob("a/b", b"content", algorithm)
+        assert blobs.stat(store, "a/b", digest).size == 7
+        with blobs.open_blob(store, "a/b", digest).file as file:
+            assert file.read() == b"content"
+        with pytest.raises(NameUnknown):
+            blobs.stat(store, "a", digest)
+    with pytest.raises(BlobUnknown):
+        blobs.stat(store, "a/b", NOBODY)
+    assert left_over(store) == []
+
+
+def test_repositories_share_a_blob(store: Store, push_blob: PushBlob) -> None:
+    """With dedupe repositories and master share one content, and the last repository to go takes the master along."""
+    digest = push_blob("a", b"shared")
+    push_blob("b", b"shared")
+    push_blob("b", b"shared")
+    assert blobs.stat(store, "a", digest).links == (3 if store.dedupe else 1)
+    blobs.delete(store, "a", digest)
+    assert blobs.stat(store, "b", digest).links == (2 if store.dedupe else 1)
+    blobs.delete(store, "b", digest)
+    assert list(store.storage.list(f"{paths.PRIVATE}/content/sha256/{digest.hex[:2]}")) == []
+
+
+def test_a_wrong_digest_leaves_nothing(store: Store) -> None:
+    """Content of another digest is refused, and neither blob nor upload stays, whole or in a session."""
+    with pytest.raises(DigestInvalid, match="have the digest sha256:"):
+        uploads.push(store, "a", NOBODY, [b"something else"])
+    session = uploads.start(store, "a")
+    with pytest.raises(DigestInvalid):
+        uploads.finish(store, "a", session, NOBODY, [b"something else"], None)
+    assert left_over(store) == []
+    assert not repositories.exists(store, "a")
+
+
+def test_a_body_that_breaks_off(store: Store) -> None:
+    """A push in one request that breaks off leaves nothing; a session keeps what came and goes on from there."""
+
+    def broken() -> Iterator[bytes]:
+        yield b"half"
+        raise ConnectionResetError
+
+    with pytest.raises(ConnectionResetError):
+        uploads.push(store, "a", NOBODY, broken())
+    assert left_over(store) == []
+    session = uploads.start(store, "a")
+    with pytest.raises(ConnectionResetError):
+        uploads.append(store, "a", session, broken(), None)
+    assert uploads.status(store, "a", session) == 4
+    uploads.finish(store, "a", session, digests.of(b"half and half"), [b" and half"], 4)
+
+
+def test_chunks_have_an_order(store: Store) -> None:
+    """A chunk that begins elsewhere is refused with 416 and the session goes on where it stood."""
+    session = uploads.start(store, "a")
+    assert uploads.append(store, "a", session, [b"0123"], 0) == 4
+    for begin in (0, 3, 5, 2**62):
+        with pytest.raises(BlobUploadInvalid) as caught:
+            uploads.append(store, "a", session, [b"x"], begin)
+        assert caught.value.status == 416
+        assert caught.value.headers["Range"] == "0-3"
+    uploads.finish(store, "a", session, digests.of(b"01234567"), [b"4567"], 4)
+
+
+def test_an_upload_goes_on_in_another_worker(store: Store) -> None:
+    """A worker that has not seen the beginning reads it again before it believes a digest."""
+    session = uploads.start(store, "a")
+    uploads.append(store, "a", session, [b"begun here, "], None)
+    store.hashes.forget(paths.upload("a", session))
+    uploads.append(store, "a", session, [b"continued there"], None)
+    uploads.finish(store, "a", session, digests.of(b"begun here, continued there"), [], None)
+
+
+def test_a_hash_of_another_algorithm(store: Store) -> None:
+    """Chunks are hashed as sha256 on the way; a digest of another algorithm is computed at the end."""
+    session = uploads.start(store, "a")
+    uploads.append(store, "a", session, [b"chunk"], None)
+    digest = digests.of(b"chunk", "sha512")
+    uploads.finish(store, "a", session, digest, [], None)
+    assert blobs.stat(store, "a", digest).size == 5
+
+
+def test_a_session_belongs_to_its_repository(store: Store) -> None:
+    """Elsewhere, after its end, and under a name that is none, there is no such session."""
+    session = uploads.start(store, "a")
+    for name, asked in (("b", session), ("a", "../../etc"), ("a", session.upper()), ("a", "")):
+        with pytest.raises(BlobUploadUnknown):
+            uploads.status(store, name, asked)
+    uploads.cancel(store, "a", session)
+    with pytest.raises(BlobUploadUnknown):
+        uploads.cancel(store, "a", session)
+
+
+def test_two_requests_on_one_session(store: Store) -> None:
+    """While one request writes to a session, another is told so with a 409, and the first is not disturbed."""
+    session = uploads.start(store, "a")
+
+    def body() -> Iterator[bytes]:
+        yield b"one"
+        with pytest.raises(BlobUploadInvalid) as caught:
+            uploads.append(store, "a", session, [b"two"], None)
+        assert caught.value.status == 409
+        yield b" two"
+
+    assert uploads.append(store, "a", session, body(), None) == 7
+
+
+def test_mount(store: Store, push_blob: PushBlob) -> None:
+    """With dedupe a blob is mounted from a repository, or from any; what is not there is not mounted."""
+    digest = push_blob("a", b"shared")
+    assert blobs.mount(store, "b", digest, "a") is store.dedupe
+    assert blobs.mount(store, "c", digest, None) is store.dedupe
+    assert not blobs.mount(store, "d", NOBODY, "a")
+    assert not blobs.mount(store, "d", digest, "nowhere")
+    assert not blobs.mount(store, "d", NOBODY, None)
+    assert list(repositories.names(store)) == (["a", "b", "c"] if store.dedupe else ["a"])
+
+
+def test_a_manifest_comes_back_as_it_was(store: Store, image: bytes, push_manifest: PushManifest) -> None:
+    """By tag and by digest a manifest has its bytes and its type; a new digest and a new tag are unknown."""
+    body = json.dumps(json.loads(image), indent=3).encode() + b"\n"
+    digest = push_manifest("a", body, "v1")
+    assert manifests.get(store, "a", "v1").body == manifests.get(store, "a", digest).body == body
+    assert manifests.describe(store, "a", "v1") == manifests.describe(store, "a", digest)
+    for reference in ("v2", NOBODY):
+        with pytest.raises(ManifestUnknown):
+            manifests.get(store, "a", reference)
+    with pytest.raises(NameUnknown):
+        manifests.get(store, "b", "v1")
+
+
+def test_a_manifest_needs_its_blobs(store: Store, push_blob: PushBlob, push_manifest: PushManifest) -> None:
+    """Blobs that are missing are named, all of them, and nothing of the manifest stays, not even a repository."""
+    with pytest.raises(ManifestBlobUnknown) as caught:
+        push_manifest("a", manifest(), "v1")
+    assert caught.value.detail["digests"] == [digest_of(b"{}"), digest_of(b"layer")]
+    assert not repositories.exists(store, "a")
+    push_blob("b", b"{}")
+    push_blob("b", b"layer")
+    with pytest.raises(ManifestBlobUnknown):
+        push_manifest("a", manifest(), "v1")
+
+
+def test_foreign_layers_and_children_may_be_missing(push_blob: PushBlob, push_manifest: PushManifest) -> None:
+    """Layers that live elsewhere, the children of an index, and a subject need not be here."""
+    push_blob("a", b"{}")
+    foreign = descriptor(b"x", "application/vnd.oci.image.layer.nondistributable.v1.tar")
+    push_manifest("a", manifest(layers=(), subject=foreign))
+    body = json.loads(manifest(layers=()))
+    push_manifest("a", json.dumps(body | {"layers": [foreign]}).encode())
+    push_manifest("a", index(b"not here"), media_type=OCI_INDEX)
+
+
+def test_a_tag_moves(store: Store, image: bytes, push_manifest: PushManifest) -> None:
+    """A tag that moves leaves the old manifest to be had by digest; deleting the old one does not take the tag."""
+    old = push_manifest("a", image, "v1", "v2")
+    new = push_manifest("a", image + b" ", "v1")
+    assert manifests.get(store, "a", "v1").digest == new
+    assert manifests.get(store, "a", old).body == image
+    manifests.delete_digest(store, "a", old)
+    assert manifests.get(store, "a", "v1").digest == new
+    assert tags.page(store, "a", 10, "").names == ["v1"]
+
+
+def test_deleting_a_tag_keeps_the_manifest(store: Store, image: bytes, push_manifest: PushManifest) -> None:
+    """The manifest stays under its digest and its other tags."""
+    digest = push_manifest("a", image, "v1", "v2")
+    manifests.delete_tag(store, "a", "v1")
+    with pytest.raises(ManifestUnknown):
+        manifests.delete_tag(store, "a", "v1")
+    assert manifests.get(store, "a", digest).digest == manifests.get(store, "a", "v2").digest == digest
+
+
+def test_deleting_a_digest_takes_its_tags(store: Store, image: bytes, push_manifest: PushManifest) -> None:
+    """However many tags there are, all go with the digest, and the blobs may be deleted after."""
+    names = tuple(f"v{number}" for number in range(120))
+    digest = push_manifest("a", image, *names)
+    other = push_manifest("a", image + b" ", "other")
+    manifests.delete_digest(store, "a", digest)
+    with pytest.raises(ManifestUnknown):
+        manifests.get(store, "a", digest)
+    assert tags.page(store, "a", 1000, "").names == ["other"]
+    manifests.delete_digest(store, "a", other)
+    assert tags.page(store, "a", 1000, "") == ([], False)
+    blobs.delete(store, "a", digests.of(b"layer"))
+
+
+def test_a_child_of_an_index_stays(store: Store, image: bytes, push_manifest: PushManifest) -> None:
+    """A manifest that an index lists is not deleted before the index."""
+    child = push_manifest("a", image)
+    parent = push_manifest("a", index(image), "multi", media_type=OCI_INDEX)
+    with pytest.raises(Denied) as caught:
+        manifests.delete_digest(store, "a", child)
+    assert caught.value.status == 405
+    assert caught.value.detail["index"] == str(parent)
+    manifests.delete_digest(store, "a", parent)
+    manifests.delete_digest(store, "a", child)
+
+
+def test_a_blob_that_is_named_stays(store: Store, image: bytes, push_manifest: PushManifest) -> None:
+    """A blob that a manifest names, and a manifest itself, are not deleted as blobs."""
+    digest = push_manifest("a", image, "v1")
+    for named in (digests.of(b"layer"), digests.of(b"{}"), digest):
+        with pytest.raises(Denied) as caught:
+            blobs.delete(store, "a", named)
+        assert caught.value.status == 405
+        assert caught.value.detail["manifest"] == str(digest)
+
+
+def test_referrers(store: Store, image: bytes, push_manifest: PushManifest) -> None:
+    """What names a subject is listed with type and annotations, by type if asked, until it is deleted."""
+    subject = push_manifest("a", image, "v1")
+    named = descriptor(image, "application/vnd.oci.image.manifest.v1+json")
+    one = push_manifest("a", manifest(subject=named, artifactType="text/one", annotations={"k": "v"}))
+    two = push_manifest("a", manifest(subject=named))
+    found = referrers.page(store, "a", subject, frozenset(), "").descriptors
+    assert sorted(str(entry["digest"]) for entry in found) == sorted([str(one), str(two)])
+    types = {str(entry["digest"]): entry["artifactType"] for entry in found}
+    assert types == {str(one): "text/one", str(two): "application/vnd.oci.image.config.v1+json"}
+    only = referrers.page(store, "a", subject, frozenset({"text/one"}), "")
+    assert [entry["annotations"] for entry in only.descriptors] == [{"k": "v"}]
+    manifests.delete_digest(store, "a", one)
+    assert len(referrers.page(store, "a", subject, frozenset(), "").descriptors) == 1
+    assert referrers.page(store, "nowhere", subject, frozenset(), "") == ([], None)
+
+
+def test_referrers_come_in_pages(
+    store: Store, image: bytes, push_manifest: PushManifest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Pages follow each other without a gap, and what a fallback tag lists is woven in once."""
+    monkeypatch.setattr(referrers, "PAGE", 3)
+    subject = push_manifest("a", image, "v1")
+    named = descriptor(image, "application/vnd.oci.image.manifest.v1+json")
+    pushed = [manifest(subject=named, annotations={"n": str(number)}) for number in range(7)]
+    for body in pushed:
+        push_manifest("a", body)
+    fallback = index(*pushed[:2], b"only in the fallback tag")
+    push_manifest("a", fallback, subject.filename, media_type=OCI_INDEX)
+    found: list[str] = []
+    after: str | None = ""
+    while after is not None:
+        page = referrers.page(store, "a", subject, frozenset(), after)
+        found += [str(entry["digest"]) for entry in page.descriptors]
+        after = page.next_after
+    expected = [digest_of(body) for body in [*pushed, b"only in the fallback tag"]]
+    assert found == sorted(expected)
+
+
+def test_the_catalogue_is_in_byte_order(store: Store, push_blob: PushBlob) -> None:
+    """Repositories are listed in the order of their names' bytes, in pages, from after a name that need not exist."""
+    names = ["a", "a-b", "a.b", "a/b", "a/b/c", "a_b", "aa", "b0"]
+    for name in reversed(names):
+        push_blob(name, b"x")
+    assert list(repositories.names(store)) == sorted(names)
+    page = repositories.catalog(store, 3, "a.", lambda name: name != "a/b")
+    assert page == (["a.b", "a/b/c", "a_b"], True)
+    assert repositories.catalog(store, 0, "", lambda _: True) == ([], False)
+
+
+def test_the_layout_follows(store: Store, image: bytes, push_manifest: PushManifest) -> None:
+    """index.json lists each tag and each manifest without one; a repository is projected once for what it got."""
+    digest = push_manifest("a", image, "v1", "v2")
+    untagged = push_manifest("a", image + b"\n")
+    assert list(layout.dirty(store)) == ["a"]
+    layout.project(store, "a")
+    assert list(layout.dirty(store)) == []
+    entries = json.loads(store.storage.read("a/index.json"))["manifests"]
+    found = [(entry["digest"], entry.get("annotations", {}).get(layout.REF_NAME)) for entry in entries]
+    assert found == [(str(digest), "v1"), (str(digest), "v2"), (str(untagged), None)]
+    assert json.loads(store.storage.read("a/oci-layout")) == {"imageLayoutVersion": "1.0.0"}
+    manifests.delete_tag(store, "a", "v1")
+    layout.project(store, "a")
+    again = json.loads(store.storage.read("a/index.json"))
+    assert len(again["manifests"]) == 2
+    assert again["annotations"][layout.GENERATION] == "2"
+
+
+def test_an_index_of_another_program_stays(store: Store, image: bytes, push_manifest: PushManifest) -> None:
+    """An index.json that this program did not write is not overwritten."""
+    store.storage.update("a/index.json", lambda _: b'{"manifests": []}')
+    push_manifest("a", image, "v1")
+    layout.project(store, "a")
+    assert store.storage.read("a/index.json") == b'{"manifests": []}'
+    assert list(layout.dirty(store)) == []
+
+
+def test_manifests_have_a_file_of_their_own(store: Store, push_blob: PushBlob, push_manifest: PushManifest) -> None:
+    """A manifest shares its content with nothing, even if its bytes came as a blob before, or come after."""
+    push_blob("a", b"{}")
+    body = manifest(layers=())
+    push_blob("a", body)
+    digest = push_manifest("a", body, "v1")
+    assert blobs.stat(store, "a", digest).links == 1
+    push_blob("a", body)
+    assert not blobs.mount(store, "b", digest, "a")
+    assert blobs.stat(store, "a", digest).links == 1
+
+
+def test_lost_content_is_not_served(store: Store, image: bytes, push_manifest: PushManifest) -> None:
+    """A manifest whose content is gone or of another length is unknown, not half an answer."""
+    digest = push_manifest("a", image, "v1")
+    store.storage.update(paths.blob("a", digest), lambda _: b"short")
+    with pytest.raises(ManifestUnknown):
+        manifests.get(store, "a", "v1")
+    push_manifest("a", image, "v1")
+    assert manifests.get(store, "a", "v1").body == image
+
+
+def test_docker_manifests_are_manifests(push_blob: PushBlob, push_manifest: PushManifest) -> None:
+    """Docker's manifests need their blobs as OCI's do."""
+    push_blob("a", b"{}")
+    body = manifest(mediaType=DOCKER_MANIFEST)
+    with pytest.raises(ManifestBlobUnknown):
+        push_manifest("a", body, media_type=DOCKER_MANIFEST)
