@@ -168,10 +168,8 @@ def test_a_manifest(client: FlaskClient, image: bytes) -> None:
         assert (got.status_code, got.data, got.headers["Content-Type"]) == (200, image, OCI_MANIFEST)
         for name in ("Content-Length", "Content-Type", "Docker-Content-Digest", "ETag"):
             assert head.headers[name] == got.headers[name]
-        assert (
-            client.get(f"/v2/a/manifests/{reference}", headers={"If-None-Match": head.headers["ETag"]}).status_code
-            == 304
-        )
+        seen = client.get(f"/v2/a/manifests/{reference}", headers={"If-None-Match": head.headers["ETag"]})
+        assert seen.status_code == 304
 
 
 def test_subject_and_tags_are_answered(client: FlaskClient, image: bytes) -> None:
@@ -296,8 +294,8 @@ def test_lists_come_in_pages(client: FlaskClient, image: bytes) -> None:
 
 @pytest.mark.parametrize(
     "name",
-        seen = client.get(f"/v2/a/manifests/{reference}", headers={"If-None-Match": head.headers["ETag"]})
-        assert seen.status_code == 304
+    ["A", "a//b", "../a", "a/../b", "a/", "-a", "a..b", "é", "a%00", "a" * 256, "a/blobs", "a/index.json/b",
+     "a/oci-layout",
      "_zot-blobs", ".", "a b", "a%0Ab"],
 )  # fmt: skip
 def test_a_bad_name_is_refused(client: FlaskClient, name: str) -> None:
