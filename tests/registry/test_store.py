@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 
 import pytest
 
-from tests.images import DOCKER_MANIFEST, OCI_INDEX, descriptor, digest_of, index, manifest
+from tests.images import DOCKER_MANIFEST, OCI_INDEX, OCI_MANIFEST, descriptor, digest_of, index, manifest
 from tests.registry.conftest import PushBlob, PushManifest
 from zot.errors import (
     BlobUnknown,
@@ -20,6 +21,7 @@ from zot.errors import (
     NameUnknown,
 )
 from zot.oci import digest as digests
+from zot.oci import manifest as oci_manifest
 from zot.registry import blobs, layout, manifests, paths, referrers, repositories, tags, uploads
 from zot.registry.store import Store
 
@@ -347,6 +349,14 @@ def test_lost_content_is_not_served(store: Store, image: bytes, push_manifest: P
         manifests.get(store, "a", "v1")
     push_manifest("a", image, "v1")
     assert manifests.get(store, "a", "v1").body == image
+
+
+def test_a_sparse_store_takes_what_lacks_blobs(store: Store, push_manifest: PushManifest) -> None:
+    """Where that was asked for, a manifest may name blobs that are not here, and can be pulled all the same."""
+    sparse = replace(store, sparse=True)
+    body = manifest()
+    manifests.put(sparse, "a", digests.of(body), body, oci_manifest.parse(body, OCI_MANIFEST), ("v1",))
+    assert manifests.get(store, "a", "v1").body == body
 
 
 def test_docker_manifests_are_manifests(push_blob: PushBlob, push_manifest: PushManifest) -> None:

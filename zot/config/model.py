@@ -59,13 +59,14 @@ class Storage(Section):
 class Http(Section):
     """Where the registry listens.
 
-    Port 0 lets the system choose one. `compat` as zot has it names the foreign manifest formats to accept; left out,
-    docker's are accepted, and an empty list refuses them.
+    Port 0 lets the system choose one. `compat` names what is accepted beyond the OCI specifications: `docker2s2`,
+    docker's manifests, as zot has it, and `sparse`, image manifests whose blobs are not all here, which mirrors of a
+    part of an image need. Left out, docker's manifests are accepted; an empty list refuses them too.
     """
 
     address: Annotated[str, Field(min_length=1)] = "127.0.0.1"
     port: Annotated[int, Field(ge=0, le=65535)] = 8080
-    compat: Annotated[list[Literal["docker2s2"]] | None, BeforeValidator(_read_list)] = None
+    compat: Annotated[list[Literal["docker2s2", "sparse"]] | None, BeforeValidator(_read_list)] = None
 
 
 class Log(Section):

@@ -193,6 +193,8 @@ def _refuse_child(store: Store, name: str, digest: Digest, seen: set[str]) -> No
 
 
 def _check_blobs(store: Store, name: str, manifest: Manifest) -> None:
+    if store.sparse:
+        return
     missing = [str(digest) for digest in blobs.missing(store, name, manifest.blobs)]
     if missing:
         raise ManifestBlobUnknown(

@@ -30,6 +30,7 @@ def open_stores(
         Store(
             storage,
             dedupe=config.storage.dedupe and has_links,
+            sparse="sparse" in (config.http.compat or ()),
             on_copy=on_copy or ignored,
             on_damage=on_damage or ignored,
         )
