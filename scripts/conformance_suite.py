@@ -3,8 +3,8 @@
     scripts/conformance [--binary PATH] [--url HOST:PORT] [VERSION...]
 
 Without --url it starts this checkout's server, with two workers, on a temporary root. The suite's sparse data has an
-image that lacks a layer, so that server accepts those ("http.compat": ["docker2s2", "sparse"]). It prints what the suite counted
-for each version (1.1 and dev unless named), and leaves with 1 if anything failed or was skipped.
+image that lacks a layer, so that server accepts those ("http.compat": ["docker2s2", "sparse"]). It prints what the
+suite counted for each version (1.1 and dev unless named), and leaves with 1 if anything failed or was skipped.
 """
 
 from __future__ import annotations

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import ModuleType
+from typing import NoReturn
 
 import pytest
 
@@ -32,11 +35,25 @@ def need() -> Callable[..., str]:
 
     def find(program: str, how: str = "run scripts/install-tools") -> str:
         path = shutil.which(program)
-        if path is None:
-            reason = f"{program} is not installed; {how}"
-            if os.environ.get("ZOT_REQUIRE_ALL"):
-                pytest.fail(reason)
-            pytest.skip(reason)
-        return path
+        return path if path is not None else _missing(f"{program} is not installed; {how}")
 
     return find
+
+
+@pytest.fixture(scope="session")
+def need_module() -> Callable[..., ModuleType]:
+    """Return a module that is not among the requirements; without it do as `need` does."""
+
+    def find(name: str, how: str) -> ModuleType:
+        try:
+            return importlib.import_module(name)
+        except ImportError:
+            _missing(f"the module {name} is not installed; {how}")
+
+    return find
+
+
+def _missing(reason: str) -> NoReturn:
+    if os.environ.get("ZOT_REQUIRE_ALL"):
+        pytest.fail(reason)
+    pytest.skip(reason)
