@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import signal
 import sys
@@ -65,12 +66,13 @@ def serve(
     if tmp and config is not None:
         raise click.UsageError("--tmp goes without a configuration file.")
     signal.signal(signal.SIGTERM, _leave)
-    root = tempfile.mkdtemp(prefix="zot-") if tmp else None
+    root, owner = tempfile.mkdtemp(prefix="zot-") if tmp else None, os.getpid()
     try:
         chosen = _listening(_read(config, root), address, port)
         run(chosen, ServeOptions(workers or default_workers(), threads, graceful_timeout, idle_timeout))
     finally:
-        if root is not None:
+        # A worker that ends leaves by this way too, while others go on.
+        if root is not None and os.getpid() == owner:
             shutil.rmtree(root, ignore_errors=True)
 
 

@@ -6,6 +6,9 @@ import json
 import logging
 import os
 import sys
+import threading
+import time
+from contextlib import nullcontext, suppress
 from datetime import UTC, datetime
 
 from zot.errors import StartupError
@@ -30,19 +33,49 @@ class JsonLines(logging.Formatter):
         return json.dumps(line, default=str)
 
 
-class OneWrite(logging.Handler):
-    """Writes each line with one `write` to a descriptor that appends."""
+class Lines(logging.Handler):
+    """Writes whole lines to a descriptor that appends, each of them at once, or several together.
+
+    A process that logs every request calls `gather`: then lines below a warning are written by a thread of their own,
+    ten times a second, so that a request does not wait for the log.
+    """
 
     def __init__(self, fd: int) -> None:
         super().__init__()
         self._fd = fd
+        self._gathered: list[str] = []
+        self._gathers = False
+
+    def gather(self) -> None:
+        """Begin to gather lines; call it after a fork, since threads do not survive one."""
+        self._gathers = True
+        threading.Thread(target=self._write_on, name="log", daemon=True).start()
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Write the record; a log that can't be written does not stop the server."""
-        try:
-            os.write(self._fd, f"{self.format(record)}\n".encode())
-        except OSError:
-            self.handleError(record)
+        """Write or gather the record; the caller holds the handler's lock."""
+        self._gathered.append(self.format(record))
+        if not self._gathers or record.levelno >= logging.WARNING:
+            self.flush()
+
+    def flush(self) -> None:
+        """Write what was gathered; a log that can't be written does not stop the server."""
+        with self.lock or nullcontext():
+            lines, self._gathered = self._gathered, []
+        if lines:
+            with suppress(OSError):
+                os.write(self._fd, ("\n".join(lines) + "\n").encode())
+
+    def _write_on(self) -> None:
+        while True:
+            time.sleep(0.1)
+            self.flush()
+
+
+def gather() -> None:
+    """Let this process gather its log lines, see `Lines`."""
+    for handler in logging.getLogger().handlers:
+        if isinstance(handler, Lines):
+            handler.gather()
 
 
 def configure(level: str, output: str) -> None:
@@ -50,15 +83,13 @@ def configure(level: str, output: str) -> None:
 
     Raises `StartupError` if the file can't be opened.
     """
-    handler = OneWrite(_open(output))
+    handler = Lines(_open(output))
     handler.setFormatter(JsonLines())
     root = logging.getLogger()
     for old in list(root.handlers):
         root.removeHandler(old)
     root.addHandler(handler)
     root.setLevel(level.upper())
-    # What goes wrong while logging must not print tracebacks to a terminal.
-    logging.raiseExceptions = False
 
 
 def _open(output: str) -> int:

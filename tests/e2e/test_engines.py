@@ -38,7 +38,7 @@ def docker_socket(need: Callable[..., str]) -> Iterator[str]:
     home.mkdir()
     (home / "daemon.json").write_text("{}")
     socket = f"unix://{home}/s"
-    command = [
+    command: list[str | Path] = [
         need("dockerd"), "--config-file", home / "daemon.json", "-H", socket, "--data-root", home / "d", "--exec-root",
         home / "e", "-p", home / "pid", "--iptables=false", "--ip6tables=false", "--bridge=none",
         "--storage-driver=vfs",

@@ -47,7 +47,7 @@ def project(store: Store, name: str) -> None:
     marks = [f"{paths.marks(name)}/{mark}" for mark in storage.list(paths.marks(name))]
     with storage.lock(paths.lock(name), shared=False):
         pass
-    storage.update(paths.layout_file(name, "oci-layout"), lambda before: before or LAYOUT)
+    storage.write(paths.layout_file(name, "oci-layout"), LAYOUT)
     entries = list(_entries(store, name))
     try:
         storage.update(paths.layout_file(name, "index.json"), lambda before: _index(before, entries))

@@ -89,13 +89,13 @@ def put(
         _check_blobs(store, name, manifest)
         repositories.ensure(store, name)
         repositories.mark(store, name)
-        storage.update(paths.blob(name, digest), lambda _: body, new_directory=digest.algorithm != "sha256")
+        storage.write(paths.blob(name, digest), body, new_directory=digest.algorithm != "sha256")
         storage.update(paths.manifest(name, digest), lambda before: before or fact.encode())
         if manifest.is_index:
-            storage.update(paths.index(name, digest), lambda _: facts.encode_children(manifest.children))
+            storage.write(paths.index(name, digest), facts.encode_children(manifest.children))
         if manifest.subject is not None:
             descriptor = facts.encode_referrer(manifest, digest, len(body))
-            storage.update(paths.referrer(name, manifest.subject, digest), lambda _: descriptor, new_directory=True)
+            storage.write(paths.referrer(name, manifest.subject, digest), descriptor, new_directory=True)
         for tag in new_tags:
             tags.point(store, name, TagFact(tag, manifest.media_type, digest, len(body), now, by))
     return Put(digest, manifest.subject)

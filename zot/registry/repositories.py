@@ -44,12 +44,12 @@ def ensure(store: Store, name: str) -> None:
     if not exists(store, name):
         store.storage.make_prefixes(*paths.prefixes(name))
         mark(store, name)
-        store.storage.update(paths.repository(name), lambda _: b"")
+        store.storage.write(paths.repository(name), b"")
 
 
 def mark(store: Store, name: str) -> None:
     """Note that index.json of the repository has to be written again; the caller holds its lock."""
-    store.storage.update(paths.new_mark(name), lambda _: b"")
+    store.storage.write(paths.new_mark(name), b"")
 
 
 def catalog(store: Store, limit: int, last: str, visible: Callable[[str], bool]) -> Page:

@@ -41,7 +41,7 @@ def point(store: Store, name: str, fact: TagFact) -> None:
         return before if known.digest == fact.digest else fact.encode()
 
     note = f"{paths.tagged(name, fact.digest)}/{fact.name}"
-    store.storage.update(note, lambda _: b"", new_directory=True)
+    store.storage.write(note, b"", new_directory=True)
     store.storage.update(paths.tag(name, fact.name), change)
 
 

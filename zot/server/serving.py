@@ -18,9 +18,10 @@ from gunicorn.glogging import Logger
 
 from zot import __version__
 from zot.config import Config
-from zot.logs import configure
+from zot.logs import configure, gather
 from zot.server.leading import LeaderProcess
 from zot.server.listening import listen, url
+from zot.server.pinning import pin
 
 log = logging.getLogger(__name__)
 
@@ -51,10 +52,13 @@ def serve(config: Config, options: ServeOptions) -> None:
     # Counters of all workers are files here; the library looks for the variable when it is imported.
     shared = tempfile.mkdtemp(prefix="zot-metrics-")
     os.environ["PROMETHEUS_MULTIPROC_DIR"] = shared
+    owner = os.getpid()
     try:
         _Server(config, options, bound).run()
     finally:
-        shutil.rmtree(shared, ignore_errors=True)
+        # A worker that ends leaves by this way too.
+        if os.getpid() == owner:
+            shutil.rmtree(shared, ignore_errors=True)
 
 
 class _Server(BaseApplication):
@@ -88,7 +92,8 @@ class _Server(BaseApplication):
             "worker_tmp_dir": "/dev/shm" if os.path.isdir("/dev/shm") else None,
             "when_ready": lambda _: self._ready(),
             "on_exit": lambda _: self.leader.stop(),
-            "post_worker_init": lambda _: sys.setswitchinterval(0.0005),
+            "post_worker_init": _settle_worker,
+            "worker_exit": lambda _master, _worker: logging.shutdown(),
             "child_exit": _forget_worker,
         }
         for name, value in settings.items():
@@ -147,6 +152,13 @@ def _is_worth_a_line(record: logging.LogRecord) -> bool:
     """Drop the traceback that gunicorn logs when a client that sends nothing is cut off."""
     raised = record.exc_info[1] if record.exc_info else None
     return not isinstance(raised, BlockingIOError | TimeoutError)
+
+
+def _settle_worker(worker: Any) -> None:
+    """Let requests beside a large upload get their turn soon, and none of them wait for the log or for another core."""
+    sys.setswitchinterval(0.0005)
+    pin(worker.age)
+    gather()
 
 
 def _forget_worker(_master: Any, worker: Any) -> None:

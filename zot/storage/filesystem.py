@@ -140,20 +140,23 @@ class Filesystem:
         with self._errors:
             return _read(self._path(key))
 
+    def write(self, key: str, document: bytes, *, new_directory: bool = False) -> None:
+        """Replace the file, unless it is that already and has no other name."""
+        path = self._path(key)
+        with self._errors:
+            self._replace(path, _read_for_change(path), document, new_directory)
+
     def update(self, key: str, change: Change, *, new_directory: bool = False) -> None:
         """Read, change and replace the file under its own lock."""
         path = self._path(key)
         with self._errors, self._locks.exclusive(f"documents/{key}"):
-            before, alone = _read_for_change(path)
-            after = change(before)
-            if after is None:
-                if before is not None:
-                    os.unlink(path)
-                    self._disk.sync_name(path)
-            elif after != before or not alone:
-                self._disk.write(path, after, new_directory=new_directory)
-            else:
-                self._disk.sync_name(path, new_directory=new_directory)
+            found = _read_for_change(path)
+            after = change(found[0])
+            if after is not None:
+                self._replace(path, found, after, new_directory)
+            elif found[0] is not None:
+                os.unlink(path)
+                self._disk.sync_name(path)
 
     def make_prefixes(self, *prefixes: str) -> None:
         """Make the directories."""
@@ -198,6 +201,14 @@ class Filesystem:
             raise Busy("another request is writing to this upload") from None
         if os.fstat(fd).st_nlink == 0:
             raise NotFound("the upload was finished or cancelled by another request")
+
+    def _replace(self, path: str, found: tuple[bytes | None, bool], after: bytes, new_directory: bool) -> None:
+        before, alone = found
+        if after != before or not alone:
+            self._disk.write(path, after, new_directory=new_directory)
+        else:
+            # Whoever wrote it may not have synced its name yet.
+            self._disk.sync_name(path, new_directory=new_directory)
 
     def _take_over(self, upload: FileUpload, path: str) -> None:
         try:

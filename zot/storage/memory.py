@@ -139,6 +139,10 @@ class Memory:
         """Return a document."""
         return self._find(key).value
 
+    def write(self, key: str, document: bytes, *, new_directory: bool = False) -> None:
+        """Replace a document."""
+        self.update(key, lambda _: document)
+
     def update(self, key: str, change: Change, *, new_directory: bool = False) -> None:
         """Change a document."""
         with self._guard:
