@@ -307,14 +307,14 @@ def test_the_layout_follows(store: Store, image: bytes, push_manifest: PushManif
     digest = push_manifest("a", image, "v1", "v2")
     untagged = push_manifest("a", image + b"\n")
     assert list(layout.dirty(store)) == ["a"]
-    layout.project(store, "a")
+    layout.project(store, "a", layout.remember())
     assert list(layout.dirty(store)) == []
     entries = json.loads(store.storage.read("a/index.json"))["manifests"]
     found = [(entry["digest"], entry.get("annotations", {}).get(layout.REF_NAME)) for entry in entries]
     assert found == [(str(digest), "v1"), (str(digest), "v2"), (str(untagged), None)]
     assert json.loads(store.storage.read("a/oci-layout")) == {"imageLayoutVersion": "1.0.0"}
     manifests.delete_tag(store, "a", "v1")
-    layout.project(store, "a")
+    layout.project(store, "a", layout.remember())
     again = json.loads(store.storage.read("a/index.json"))
     assert len(again["manifests"]) == 2
     assert again["annotations"][layout.GENERATION] == "2"
@@ -324,7 +324,7 @@ def test_an_index_of_another_program_stays(store: Store, image: bytes, push_mani
     """An index.json that this program did not write is not overwritten."""
     store.storage.update("a/index.json", lambda _: b'{"manifests": []}')
     push_manifest("a", image, "v1")
-    layout.project(store, "a")
+    layout.project(store, "a", layout.remember())
     assert store.storage.read("a/index.json") == b'{"manifests": []}'
     assert list(layout.dirty(store)) == []
 

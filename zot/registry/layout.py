@@ -13,6 +13,7 @@ from zot.oci import digest as digests
 from zot.oci import media_types, names
 from zot.oci.digest import Digest
 from zot.registry import facts, paths
+from zot.registry.caches import Recent
 from zot.registry.store import Store
 from zot.storage.protocol import NotFound
 
@@ -20,6 +21,7 @@ log = logging.getLogger(__name__)
 
 REF_NAME = "org.opencontainers.image.ref.name"
 GENERATION = "dev.zotregistry.generation"
+_REMEMBERED = 200_000
 LAYOUT = b'{"imageLayoutVersion":"1.0.0"}'
 
 Descriptor = dict[str, object]
@@ -37,7 +39,15 @@ def dirty(store: Store) -> Iterator[str]:
             yield name
 
 
-def project(store: Store, name: str) -> None:
+Known = Recent[str, Descriptor]
+
+
+def remember() -> Known:
+    """Return room for the descriptors of manifests, which never change, between one projection and the next."""
+    return Recent(_REMEMBERED)
+
+
+def project(store: Store, name: str, known: Known) -> None:
     """Write the repository's index from its facts, then remove the marks that asked for it.
 
     A push leaves its mark inside the lock and before its facts. Whoever has seen a mark and then held the lock
@@ -48,7 +58,7 @@ def project(store: Store, name: str) -> None:
     with storage.lock(paths.lock(name), shared=False):
         pass
     storage.write(paths.layout_file(name, "oci-layout"), LAYOUT)
-    entries = list(_entries(store, name))
+    entries = list(_entries(store, name, known))
     try:
         storage.update(paths.layout_file(name, "index.json"), lambda before: _index(before, entries))
     except ForeignIndexError:
@@ -74,7 +84,7 @@ def _generation(before: bytes) -> int:
         raise ForeignIndexError from error
 
 
-def _entries(store: Store, name: str) -> Iterator[Descriptor]:
+def _entries(store: Store, name: str, known: Known) -> Iterator[Descriptor]:
     """Yield one descriptor for each tag, and one for each manifest without a tag."""
     tagged: set[Digest] = set()
     for tag in store.storage.list(paths.tags(name)):
@@ -88,11 +98,16 @@ def _entries(store: Store, name: str) -> Iterator[Descriptor]:
         digest = digests.from_filename(filename)
         if digest in tagged:
             continue
-        try:
-            manifest = facts.decode_manifest(store.storage.read(paths.manifest(name, digest)))
-        except NotFound:
-            continue
-        yield _descriptor(manifest.media_type, digest, manifest.size)
+        key = paths.manifest(name, digest)
+        descriptor = known.get(key)
+        if descriptor is None:
+            try:
+                manifest = facts.decode_manifest(store.storage.read(key))
+            except NotFound:
+                continue
+            descriptor = _descriptor(manifest.media_type, digest, manifest.size)
+            known.keep(key, descriptor)
+        yield descriptor
 
 
 def _descriptor(media_type: str, digest: Digest, size: int) -> Descriptor:
