@@ -144,7 +144,10 @@ class Filesystem:
         """Replace the file, unless it is that already and has no other name."""
         path = self._path(key)
         with self._errors:
-            self._replace(path, _read_for_change(path), document, new_directory)
+            if document:
+                self._replace(path, _read_for_change(path), document, new_directory)
+            else:
+                self._disk.write(path, document, new_directory=new_directory)
 
     def update(self, key: str, change: Change, *, new_directory: bool = False) -> None:
         """Read, change and replace the file under its own lock."""

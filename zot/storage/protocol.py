@@ -112,7 +112,7 @@ class Storage(Protocol):
         """Return a document. Raises `NotFound`."""
 
     def write(self, key: str, document: bytes, *, new_directory: bool = False) -> None:
-        """Let the key stand for a document, at once, whatever it stood for; for what never changes, or has one writer."""
+        """Let the key stand for a document, at once and whatever it stood for; for what never changes."""
 
     def update(self, key: str, change: Change, *, new_directory: bool = False) -> None:
         """Replace a document atomically by what `change` makes of it; None stands for no document, before and after.
