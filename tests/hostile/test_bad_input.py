@@ -174,7 +174,7 @@ def test_garbage(server: Server, garbage: bytes) -> None:
     [
         b"POST /v2/good/blobs/uploads/?digest=sha256:bad HTTP/1.1\r\nHost: x\r\nContent-Length: -1\r\n\r\n",
         b"POST /v2/good/blobs/uploads/ HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\nContent-Length: 4\r\n\r\nabcd",
-        b"PUT /v2/good/manifests/x HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+        b"PUT /v2/good/manifests/x HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n0",
         b"PUT /v2/good/manifests/x HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n",
         b"PUT /v2/good/manifests/x HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nab",
         b"PUT /v2/good/manifests/x HTTP/1.1\r\nHost: x\r\nContent-Length: 50\r\n\r\ntoo short",
