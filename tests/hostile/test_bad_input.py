@@ -176,6 +176,8 @@ def test_garbage(server: Server, garbage: bytes) -> None:
         b"POST /v2/good/blobs/uploads/ HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\nContent-Length: 4\r\n\r\nabcd",
         b"PUT /v2/good/manifests/x HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n0",
         b"PUT /v2/good/manifests/x HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n",
+        b"PUT /v2/good/manifests/x HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: gzip\r\n\r\n",
+        b"NOT HTTP AT ALL\r\n\r\n",
         b"PUT /v2/good/manifests/x HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nab",
         b"PUT /v2/good/manifests/x HTTP/1.1\r\nHost: x\r\nContent-Length: 50\r\n\r\ntoo short",
         b"GET /v2/good/tags/list HTTP/1.1\r\nHost: x\r\nX: " + b"y" * 20000 + b"\r\n\r\n",
@@ -186,6 +188,8 @@ def test_garbage(server: Server, garbage: bytes) -> None:
         "two lengths",
         "length and chunks",
         "bad chunk",
+        "other coding",
+        "no request",
         "cut chunk",
         "cut body",
         "long header",
@@ -193,12 +197,15 @@ def test_garbage(server: Server, garbage: bytes) -> None:
     ],
 )
 def test_broken_framing(server: Server, raw: bytes) -> None:
-    """A request whose framing lies is refused or its connection ends; it is never a failure of the server."""
+    """A request whose framing lies is refused with an error document, and its connection ends."""
     with closing(socket.create_connection(("127.0.0.1", server.port), timeout=20)) as connection:
         connection.sendall(raw)
         connection.shutdown(socket.SHUT_WR)
-        answer = connection.recv(65536)
-        assert not answer or answer[9:10] == b"4", answer
+        answer = b""
+        while piece := connection.recv(65536):
+            answer += piece
+        assert answer[9:10] == b"4", answer
+        assert json.loads(answer.partition(b"\r\n\r\n")[2])["errors"][0]["detail"]["remedy"]
     assert server.request("GET", "/v2/")[0] == 200
 
 

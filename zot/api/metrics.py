@@ -26,7 +26,7 @@ class MetricsViews:
 
     def ready(self) -> Response:
         """Say that the store answers; raises `StorageError`, a 503, if it does not."""
-        next(repositories.names(self._stores.default), None)
+        repositories.exists(self._stores.default, "any-repository-will-do")
         return Response(b"ok", content_type=TEXT)
 
     def metrics(self) -> Response:

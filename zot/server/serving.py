@@ -22,6 +22,7 @@ from zot.logs import configure, gather
 from zot.server.leading import LeaderProcess
 from zot.server.listening import listen, url
 from zot.server.pinning import pin
+from zot.server.worker import Worker
 
 log = logging.getLogger(__name__)
 
@@ -78,7 +79,7 @@ class _Server(BaseApplication):
         """Set what differs from gunicorn's defaults."""
         settings = {
             "bind": f"fd://{self._fd}",
-            "worker_class": "gthread",
+            "worker_class": Worker,
             "workers": self._options.workers,
             "threads": self._options.threads,
             "graceful_timeout": self._options.graceful_timeout,

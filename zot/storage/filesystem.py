@@ -12,7 +12,7 @@ import io
 import os
 from bisect import bisect_right
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 
 from zot.errors import StartupError
 from zot.storage.disk import FILE_MODE, Disk, TranslatedErrors, write_all
@@ -56,8 +56,8 @@ class FileUpload:
             position += got
 
     def discard(self) -> None:
-        """Remove the file."""
-        with self._errors:
+        """Remove the file, unless it has become content already."""
+        with self._errors, suppress(FileNotFoundError):
             os.unlink(self.path)
 
     def _read_piece(self, buffer: memoryview, position: int) -> int:

@@ -76,7 +76,7 @@ class MemoryUpload:
 
     def discard(self) -> None:
         """Forget the upload."""
-        del self._uploads[self.name]
+        self._uploads.pop(self.name, None)
 
 
 class Memory:
