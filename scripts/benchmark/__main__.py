@@ -13,6 +13,7 @@ import argparse
 import json
 import os
 import platform
+import signal
 import statistics
 import sys
 import tempfile
@@ -31,6 +32,8 @@ Figures = dict[str, dict[str, dict[str, float]]]
 def main(arguments: list[str]) -> int:
     """Measure, print the table, and return 1 if --check was given and a bound does not hold."""
     options = _options(arguments)
+    # Whoever ends the benchmark ends the servers that it started.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     with ExitStack() as stack, tempfile.TemporaryDirectory(prefix="zot-bench-", dir=options.directory) as scratch:
         running = _start(stack, options, Path(scratch))
         rounds: dict[tuple[str, str], list[Measured]] = {}
