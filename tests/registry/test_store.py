@@ -307,6 +307,8 @@ def test_the_layout_follows(store: Store, image: bytes, push_manifest: PushManif
     digest = push_manifest("a", image, "v1", "v2")
     untagged = push_manifest("a", image + b"\n")
     assert list(layout.dirty(store)) == ["a"]
+    store.storage.write(paths.projecting("a"), b"")
+    assert set(layout.dirty(store)) == {"a"}
     layout.project(store, "a", layout.remember())
     assert list(layout.dirty(store)) == []
     entries = json.loads(store.storage.read("a/index.json"))["manifests"]

@@ -32,11 +32,10 @@ class ForeignIndexError(Exception):
 
 
 def dirty(store: Store) -> Iterator[str]:
-    """Yield the repositories that changed since their index was written."""
-    for encoded in store.storage.list(paths.DIRTY):
-        name = names.decode(encoded)
-        if next(store.storage.list(paths.marks(name)), None) is not None:
-            yield name
+    """Yield the repositories whose index is to be written, first those with which somebody did not come to an end."""
+    for prefix in (paths.PROJECTING, paths.DIRTY):
+        for encoded in store.storage.list(prefix):
+            yield names.decode(encoded)
 
 
 Known = Recent[str, Descriptor]
@@ -48,22 +47,22 @@ def remember() -> Known:
 
 
 def project(store: Store, name: str, known: Known) -> None:
-    """Write the repository's index from its facts, then remove the marks that asked for it.
+    """Write the repository's index from its facts.
 
-    A push leaves its mark inside the lock and before its facts. Whoever has seen a mark and then held the lock
-    exclusively, if only for a moment, sees the facts of that push.
+    A push leaves its mark inside the lock and before its facts. The mark is changed for another one under the exclusive
+    lock: the facts of every push before are there then, and every push after leaves a new mark.
     """
     storage = store.storage
-    marks = [f"{paths.marks(name)}/{mark}" for mark in storage.list(paths.marks(name))]
     with storage.lock(paths.lock(name), shared=False):
-        pass
+        storage.write(paths.projecting(name), b"")
+        storage.delete(paths.dirty(name))
     storage.write(paths.layout_file(name, "oci-layout"), LAYOUT)
     entries = list(_entries(store, name, known))
     try:
         storage.update(paths.layout_file(name, "index.json"), lambda before: _index(before, entries))
     except ForeignIndexError:
         log.error("%s/index.json was written by another program; it is left as it is, and lacks what was pushed", name)
-    storage.delete(*marks)
+    storage.delete(paths.projecting(name))
 
 
 def _index(before: bytes | None, entries: list[Descriptor]) -> bytes:

@@ -8,7 +8,8 @@
         facts/<name>/manifests/<alg>-<hex>            this manifest belongs here, tagged or not
         facts/<name>/indexes/<alg>-<hex>              the children of an index
         facts/<name>/referrers/<alg>-<hex>/<alg>-<hex>    subject, then referrer: its descriptor
-        dirty/<name>/<mark>                           something changed here since index.json was written
+        dirty/<name>                                  something changed here since index.json was written
+        projecting/<name>                             index.json is being written
         uploads/ locks/ tmp/                          the file system driver's own
     <repository>/                                     oci-layout, index.json, blobs/<alg>/<hex>: a plain OCI layout
 
@@ -18,9 +19,6 @@
 from __future__ import annotations
 
 import hashlib
-from itertools import count
-from os import getpid
-from time import time_ns
 
 from zot.oci.digest import Digest
 from zot.oci.names import encode
@@ -28,8 +26,8 @@ from zot.oci.names import encode
 PRIVATE = "_zot-blobs"
 CATALOGUE = f"{PRIVATE}/repositories"
 DIRTY = f"{PRIVATE}/dirty"
+PROJECTING = f"{PRIVATE}/projecting"
 _FACTS = f"{PRIVATE}/facts"
-_marks = count()
 
 
 def content(digest: Digest) -> str:
@@ -51,7 +49,7 @@ def prefixes(name: str) -> tuple[str, ...]:
     """Return the prefixes that a repository's keys share and that are made with it."""
     facts = f"{_FACTS}/{encode(name)}"
     kinds = ("tags", "tagged", "manifests", "indexes", "referrers")
-    return (f"{name}/blobs/sha256", *(f"{facts}/{kind}" for kind in kinds), f"{DIRTY}/{encode(name)}")
+    return (f"{name}/blobs/sha256", *(f"{facts}/{kind}" for kind in kinds))
 
 
 def repository(name: str) -> str:
@@ -104,14 +102,14 @@ def referrer(name: str, subject: Digest, digest: Digest) -> str:
     return f"{_FACTS}/{encode(name)}/referrers/{subject.filename}/{digest.filename}"
 
 
-def marks(name: str) -> str:
-    """Return the prefix of a repository's marks."""
+def dirty(name: str) -> str:
+    """Return the key of the mark that a repository's index has to be written again."""
     return f"{DIRTY}/{encode(name)}"
 
 
-def new_mark(name: str) -> str:
-    """Return the key of a mark that nobody else uses."""
-    return f"{DIRTY}/{encode(name)}/{time_ns():x}-{getpid():x}-{next(_marks):x}"
+def projecting(name: str) -> str:
+    """Return the key of the mark that a repository's index is being written."""
+    return f"{PROJECTING}/{encode(name)}"
 
 
 def upload(name: str, session: str) -> str:

@@ -49,7 +49,7 @@ def ensure(store: Store, name: str) -> None:
 
 def mark(store: Store, name: str) -> None:
     """Note that index.json of the repository has to be written again; the caller holds its lock."""
-    store.storage.write(paths.new_mark(name), b"")
+    store.storage.write(paths.dirty(name), b"")
 
 
 def catalog(store: Store, limit: int, last: str, visible: Callable[[str], bool]) -> Page:
