@@ -28,7 +28,15 @@ setup(
     ],
     extras_require={
         "test": ["pytest>=8", "pytest-timeout>=2.3", "hypothesis>=6.100"],
-        "dev": ["mypy>=1.15", "ruff>=0.9", "import-linter>=2", "types-PyYAML", "types-gunicorn", "tox>=4"],
+        "dev": [
+            "mypy>=1.15",
+            "ruff>=0.9",
+            "import-linter>=2",
+            "pytest-cov>=6",
+            "types-PyYAML",
+            "types-gunicorn",
+            "tox>=4",
+        ],
     },
     entry_points={"console_scripts": ["zot = cli.main:main"]},
 )

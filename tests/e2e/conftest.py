@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import os
 import subprocess
 import tarfile
@@ -11,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.images import OCI_INDEX
 from tests.servers import Server, running_server
 
 Run = Callable[..., str]
@@ -74,6 +76,33 @@ def layout(run: Run, layers: list[Path], tmp_path: Path) -> Path:
     for layer in layers:
         run("umoci", "raw", "add-layer", "--image", f"{path}:v1", layer)
     return path
+
+
+@pytest.fixture
+def index(registry: Server, host: str, run: Run, layout: Path) -> Callable[[str], str]:
+    """Push an index of two platforms, `multi`, into a repository; returns its digest."""
+
+    def push(name: str) -> str:
+        entries = []
+        for architecture in ("amd64", "arm64"):
+            run("umoci", "config", "--image", f"{layout}:v1", "--tag", architecture, "--architecture", architecture)
+            image = f"docker://{host}/{name}:{architecture}"
+            run("skopeo", "copy", "--dest-tls-verify=false", f"oci:{layout}:{architecture}", image)
+            _, headers, _ = registry.request("HEAD", f"/v2/{name}/manifests/{architecture}")
+            entries.append(
+                {
+                    "mediaType": headers["content-type"],
+                    "digest": headers["docker-content-digest"],
+                    "size": int(headers["content-length"]),
+                    "platform": {"os": "linux", "architecture": architecture},
+                }
+            )
+        body = json.dumps({"schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": entries}).encode()
+        answer = registry.request("PUT", f"/v2/{name}/manifests/multi", body, {"Content-Type": OCI_INDEX})
+        assert answer[0] == 201
+        return answer[1]["docker-content-digest"]
+
+    return push
 
 
 def digest(registry: Server, path: str) -> str:

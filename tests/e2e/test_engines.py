@@ -85,8 +85,10 @@ def test_docker(registry: Server, host: str, run: Run, layers: list[Path], tmp_p
 
 
 @as_root
-def test_containerd(registry: Server, host: str, run: Run, layout: Path, short: Path) -> None:
-    """Containerd's ctr pulls an image that skopeo pushed, and pushes it under another name with the same digest."""
+def test_containerd(
+    registry: Server, host: str, run: Run, layout: Path, index: Callable[[str], str], short: Path
+) -> None:
+    """Containerd's ctr pulls an image and an index, and pushes both under another name with the same digests."""
     image = f"{host}/ctr/app"
     run("skopeo", "copy", "--dest-tls-verify=false", f"oci:{layout}:v1", f"docker://{image}:v1")
     settings = short / "config.toml"
@@ -110,6 +112,11 @@ def test_containerd(registry: Server, host: str, run: Run, layout: Path, short: 
         ctr("images", "tag", f"{image}:v1", f"{image}-copy:v2")
         ctr("images", "push", "--plain-http", f"{image}-copy:v2")
         assert digest(registry, "ctr/app-copy/manifests/v2") == digest(registry, "ctr/app/manifests/v1")
+        both = index("ctr/app")
+        ctr("images", "pull", "--plain-http", "--snapshotter", "native", "--all-platforms", f"{image}:multi")
+        ctr("images", "tag", f"{image}:multi", f"{image}-copy:multi")
+        ctr("images", "push", "--plain-http", f"{image}-copy:multi")
+        assert digest(registry, "ctr/app-copy/manifests/multi") == both
     finally:
         daemon.terminate()
         daemon.wait(30)
@@ -130,6 +137,11 @@ def test_podman(registry: Server, host: str, run: Run, layers: list[Path], short
     run("podman", *own, "rmi", "-f", "localhost/made:1")
     run("podman", *own, "pull", "--tls-verify=false", f"{image}:v1")
     assert expected in run("podman", *own, "inspect", "--format", "{{.RepoDigests}}", f"{image}:v1")
+    run("podman", *own, "manifest", "create", "both")
+    run("podman", *own, "manifest", "add", "--tls-verify=false", "both", f"docker://{image}:v1")
+    run("podman", *own, "manifest", "add", "--arch", "arm64", "--tls-verify=false", "both", f"docker://{image}:v1")
+    run("podman", *own, "manifest", "push", "--all", *files, "both", f"docker://{image}:multi")
+    assert (short / "digest").read_text() == digest(registry, f"podman/{kind}/manifests/multi")
 
 
 @as_root
@@ -150,8 +162,10 @@ def test_buildah(registry: Server, host: str, run: Run, layers: list[Path], tmp_
 
 
 @pytest.mark.parametrize("kind", ["oci", "v2s2"])
-def test_skopeo_and_umoci(registry: Server, host: str, run: Run, layout: Path, tmp_path: Path, kind: str) -> None:
-    """Skopeo pushes what umoci made, copies it between repositories, lists, pulls and deletes; umoci unpacks it."""
+def test_skopeo_and_umoci(
+    registry: Server, host: str, run: Run, layout: Path, index: Callable[[str], str], tmp_path: Path, kind: str
+) -> None:
+    """Skopeo pushes what umoci made, copies image and index, lists, pulls and deletes; umoci unpacks the image."""
     name = f"skopeo/{kind}"
     image = f"docker://{host}/{name}"
     insecure = ["--src-tls-verify=false", "--dest-tls-verify=false"]
@@ -165,6 +179,9 @@ def test_skopeo_and_umoci(registry: Server, host: str, run: Run, layout: Path, t
     run("skopeo", "copy", *insecure, f"{image}:v1", f"oci:{tmp_path}/out:v1")
     run("umoci", "unpack", "--rootless", "--image", f"{tmp_path}/out:v1", tmp_path / "bundle")
     assert {path.name for path in (tmp_path / "bundle/rootfs").iterdir()} == {"file0", "file1"}
+    both = index(name)
+    run("skopeo", "copy", *insecure, "--all", f"{image}:multi", f"{image}-copy:multi")
+    assert digest(registry, f"{name}-copy/manifests/multi") == both
     run("skopeo", "delete", "--tls-verify=false", f"{image}-copy:v2")
     assert registry.request("GET", f"/v2/{name}-copy/manifests/v2")[0] == 404
 
