@@ -15,6 +15,7 @@ from zot.api.rendering import register_errors
 from zot.api.request_log import RequestLog
 from zot.auth.policy import OpenPolicy
 from zot.config import Config
+from zot.cores import Cores
 from zot.oci import media_types
 from zot.registry.opening import open_stores
 
@@ -32,7 +33,7 @@ def create_app(config: Config) -> Flask:
     app = Flask("zot", static_folder=None)
     app.url_map.merge_slashes = False
     app.url_map.converters["repository"] = RepositoryConverter
-    app.register_blueprint(distribution(stores, guard, _accepted(config)))
+    app.register_blueprint(distribution(stores, guard, Cores(), _accepted(config)))
     app.register_blueprint(metrics(stores, guard, _over_all_workers(counted)))
     register_errors(app)
     check_guarded(app)

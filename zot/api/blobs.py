@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import BinaryIO
 
 from flask import Response, request
@@ -11,6 +11,7 @@ from flask import Response, request
 from zot.api import ranges
 from zot.api.ranges import Range
 from zot.api.rendering import empty
+from zot.cores import LARGE, Cores
 from zot.oci import digest as digests
 from zot.registry import blobs
 from zot.registry.stores import Stores
@@ -23,8 +24,9 @@ _PIECE = 256 * 1024
 class BlobViews:
     """Views over `zot.registry.blobs`."""
 
-    def __init__(self, stores: Stores) -> None:
+    def __init__(self, stores: Stores, cores: Cores) -> None:
         self._stores = stores
+        self._cores = cores
 
     def get(self, name: str, digest: str) -> Response:
         """Serve a blob: whole, one range, several ranges, or not at all if the client has it."""
@@ -38,7 +40,7 @@ class BlobViews:
             return empty(304, headers)
         content = blobs.open_blob(self._stores.of(name), name, found)
         try:
-            return _answer(content, headers, digest)
+            return self._answer(content, headers, digest)
         except BaseException:
             content.file.close()
             raise
@@ -48,6 +50,40 @@ class BlobViews:
         blobs.delete(self._stores.of(name), name, digests.parse(digest))
         return empty(202, {"Content-Length": "0"})
 
+    def _answer(self, content: Content, headers: dict[str, str], digest: str) -> Response:
+        asked = request.environ.get("HTTP_RANGE")
+        if asked is not None and request.environ.get("HTTP_IF_RANGE", f'"{digest}"') != f'"{digest}"':
+            asked = None
+        wanted = ranges.parse(asked, content.size)
+        if wanted is None:
+            return self._one(content, Range(0, content.size), 200, headers)
+        if len(wanted) == 1:
+            headers["Content-Range"] = wanted[0].content_range(content.size)
+            return self._one(content, wanted[0], 206, headers)
+        return _several(content, wanted, headers)
+
+    def _one(self, content: Content, part: Range, status: int, headers: dict[str, str]) -> Response:
+        """Send one stretch of the file; gunicorn does it by sendfile, from where the file stands, for Content-Length."""
+        content.file.seek(part.start)
+        headers["Content-Length"] = str(part.length)
+        wrapper = request.environ.get("wsgi.file_wrapper")
+        if wrapper is None:
+            body = _closing(content.file, part)
+        else:
+            body = wrapper(content.file, _PIECE)
+            if part.length >= LARGE:
+                # The server closes what it has sent, in the thread that sent it.
+                body.close = _after(self._cores.roam(), content.file.close)
+        return Response(body, status, headers, content_type=OCTETS, direct_passthrough=True)
+
+
+def _after(come_back: Callable[[], None], close: Callable[[], None]) -> Callable[[], None]:
+    def close_and_come_back() -> None:
+        come_back()
+        close()
+
+    return close_and_come_back
+
 
 def client_has(digest: str) -> bool:
     """Tell whether If-None-Match names this content (RFC 9110, section 13.1.2)."""
@@ -55,28 +91,6 @@ def client_has(digest: str) -> bool:
     if header is None:
         return False
     return header.strip() == "*" or f'"{digest}"' in (tag.strip().removeprefix("W/") for tag in header.split(","))
-
-
-def _answer(content: Content, headers: dict[str, str], digest: str) -> Response:
-    asked = request.environ.get("HTTP_RANGE")
-    if asked is not None and request.environ.get("HTTP_IF_RANGE", f'"{digest}"') != f'"{digest}"':
-        asked = None
-    wanted = ranges.parse(asked, content.size)
-    if wanted is None:
-        return _one(content, Range(0, content.size), 200, headers)
-    if len(wanted) == 1:
-        headers["Content-Range"] = wanted[0].content_range(content.size)
-        return _one(content, wanted[0], 206, headers)
-    return _several(content, wanted, headers)
-
-
-def _one(content: Content, part: Range, status: int, headers: dict[str, str]) -> Response:
-    """Send one stretch of the file; gunicorn does it by sendfile, from the file's position and for Content-Length."""
-    content.file.seek(part.start)
-    headers["Content-Length"] = str(part.length)
-    wrapper = request.environ.get("wsgi.file_wrapper")
-    body = _closing(content.file, part) if wrapper is None else wrapper(content.file, _PIECE)
-    return Response(body, status, headers, content_type=OCTETS, direct_passthrough=True)
 
 
 def _several(content: Content, parts: list[Range], headers: dict[str, str]) -> Response:

@@ -12,6 +12,7 @@ from zot.api.manifests import ManifestViews
 from zot.api.rendering import JSON
 from zot.api.uploads import UploadViews
 from zot.auth.policy import Action
+from zot.cores import Cores
 from zot.registry.stores import Stores
 
 
@@ -26,7 +27,7 @@ class RepositoryConverter(BaseConverter):
     part_isolating = False
 
 
-def distribution(stores: Stores, guard: Guard, accepted: frozenset[str]) -> Blueprint:
+def distribution(stores: Stores, guard: Guard, cores: Cores, accepted: frozenset[str]) -> Blueprint:
     """Make the blueprint; `accepted` are the media types of manifests that may be pushed."""
     blueprint = Blueprint("distribution", __name__)
     routes = Routes(blueprint, guard)
@@ -45,12 +46,12 @@ def distribution(stores: Stores, guard: Guard, accepted: frozenset[str]) -> Blue
     routes.add(rule, ["PUT"], create, manifests.put)
     routes.add(rule, ["DELETE"], delete, manifests.delete)
 
-    blobs = BlobViews(stores)
+    blobs = BlobViews(stores, cores)
     rule = "/v2/<repository:name>/blobs/<digest>"
     routes.add(rule, ["GET", "HEAD"], read, blobs.get)
     routes.add(rule, ["DELETE"], delete, blobs.delete)
 
-    uploads = UploadViews(stores, guard)
+    uploads = UploadViews(stores, guard, cores)
     routes.add("/v2/<repository:name>/blobs/uploads/", ["POST"], create, uploads.start)
     rule = "/v2/<repository:name>/blobs/uploads/<session>"
     routes.add(rule, ["GET"], create, uploads.status)

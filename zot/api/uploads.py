@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 
 from flask import Response, request
 
@@ -10,6 +11,7 @@ from zot.api import bodies
 from zot.api.guard import Guard
 from zot.api.rendering import empty
 from zot.auth.policy import Action, Principal
+from zot.cores import Cores
 from zot.errors import BlobUploadInvalid, DigestInvalid
 from zot.oci import digest as digests
 from zot.oci import names
@@ -23,9 +25,10 @@ _CONTENT_RANGE = re.compile(r"\s*(?:bytes\s+)?(\d{1,19})\s*-\s*(\d{1,19})\s*(?:/
 class UploadViews:
     """Views over `zot.registry.uploads`."""
 
-    def __init__(self, stores: Stores, guard: Guard) -> None:
+    def __init__(self, stores: Stores, guard: Guard, cores: Cores) -> None:
         self._stores = stores
         self._guard = guard
+        self._cores = cores
 
     def start(self, name: str, principal: Principal) -> Response:
         """Mount a blob, push one in a single request, or begin a session."""
@@ -35,7 +38,7 @@ class UploadViews:
                 return _created(name, digest)
         elif "digest" in request.args:
             digest = digests.parse(_single("digest"))
-            uploads.push(self._stores.of(name), name, digest, bodies.pieces(request.environ))
+            uploads.push(self._stores.of(name), name, digest, self._body())
             return _created(name, digest)
         session = uploads.start(self._stores.of(name), name)
         return _state(202, name, session, 0)
@@ -46,21 +49,23 @@ class UploadViews:
 
     def append(self, name: str, session: str) -> Response:
         """Add a chunk, or a stream of any length."""
-        body = bodies.pieces(request.environ)
-        size = uploads.append(self._stores.of(name), name, session, body, _begin(name, session))
+        size = uploads.append(self._stores.of(name), name, session, self._body(), _begin(name, session))
         return _state(202, name, session, size)
 
     def finish(self, name: str, session: str) -> Response:
         """Add the last chunk, if there is one, and close the session."""
         digest = digests.parse(_single("digest"))
-        body = bodies.pieces(request.environ)
-        uploads.finish(self._stores.of(name), name, session, digest, body, _begin(name, session))
+        uploads.finish(self._stores.of(name), name, session, digest, self._body(), _begin(name, session))
         return _created(name, digest)
 
     def cancel(self, name: str, session: str) -> Response:
         """Forget an upload."""
         uploads.cancel(self._stores.of(name), name, session)
         return empty(204, {})
+
+    def _body(self) -> Iterator[bytes | memoryview]:
+        """Return the request's body in pieces."""
+        return self._cores.roaming(bodies.pieces(request.environ), bodies.length(request.environ))
 
     def _mount(self, name: str, digest: Digest, principal: Principal) -> bool:
         """Mount if the caller may read where the blob comes from; otherwise it is as if it were not there."""

@@ -18,10 +18,10 @@ from gunicorn.glogging import Logger
 
 from zot import __version__
 from zot.config import Config
+from zot.cores import Cores
 from zot.logs import configure, gather
 from zot.server.leading import LeaderProcess
 from zot.server.listening import listen, url
-from zot.server.pinning import pin
 from zot.server.worker import Worker
 
 log = logging.getLogger(__name__)
@@ -158,7 +158,7 @@ def _is_worth_a_line(record: logging.LogRecord) -> bool:
 def _settle_worker(worker: Any) -> None:
     """Let requests beside a large upload get their turn soon, and none of them wait for the log or for another core."""
     sys.setswitchinterval(0.0005)
-    pin(worker.age)
+    Cores().pin(worker.age)
     gather()
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import time
 from contextlib import suppress
 from typing import Any
 
@@ -23,6 +24,15 @@ _STATUSES: dict[type[ParseException], tuple[int, str]] = {
 
 class Worker(ThreadWorker):
     """Answers what is no HTTP request, and so never reaches the application, with an OCI error document too."""
+
+    _noted = 0.0
+
+    def notify(self) -> None:
+        """Show the master a sign of life once a second; the poll loop comes by at every request."""
+        now = time.monotonic()
+        if now - self._noted >= 1.0:
+            self._noted = now
+            super().notify()
 
     def handle_error(self, req: Any, client: Any, addr: Any, exc: BaseException) -> None:
         """Refuse a malformed request and let its connection end; leave other failures to gunicorn."""
