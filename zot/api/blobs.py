@@ -63,7 +63,7 @@ class BlobViews:
         return _several(content, wanted, headers)
 
     def _one(self, content: Content, part: Range, status: int, headers: dict[str, str]) -> Response:
-        """Send one stretch of the file; gunicorn does it by sendfile, from where the file stands, for Content-Length."""
+        """Send one stretch of the file: gunicorn does it by sendfile, from where the file stands."""
         content.file.seek(part.start)
         headers["Content-Length"] = str(part.length)
         wrapper = request.environ.get("wsgi.file_wrapper")
