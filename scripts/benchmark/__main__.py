@@ -1,138 +1,140 @@
-"""The command line of the benchmark.
-
-    scripts/bench [--distribution PATH] [--nginx PATH] [--peer NAME=HOST:PORT@PID] [--rounds 3] [--json FILE] [--check]
+"""Measure this registry and others beside it, in one run, round by round in turn.
 
 Every server that is started here is a process of its own on the loopback address, with its data in a temporary
-directory; all are measured in turn within each round, so a machine that slows down slows all of them. What is compared
-is the processor time of a server's whole process tree; other figures depend on what else the machine does.
+directory. What is compared is the processor time of a server's whole process tree; other figures depend on what else
+the machine does. docs/benchmarks.md tells more.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import os
-import platform
+import shlex
 import signal
 import statistics
 import sys
 import tempfile
 from contextlib import ExitStack
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
-from scripts.benchmark import targets
-from scripts.benchmark.cases import Measured
-from scripts.benchmark.runs import Plan, bounds, first_answers, plans
+from scripts.benchmark import report, targets
+from scripts.benchmark.processes import settle
+from scripts.benchmark.runs import Measured, Plan, first_answers, plans
 from scripts.benchmark.targets import Target
 
-Figures = dict[str, dict[str, dict[str, float]]]
+START = "start"
+Rounds = dict[str, dict[str, list[Measured]]]
 
 
 def main(arguments: list[str]) -> int:
     """Measure, print the table, and return 1 if --check was given and a bound does not hold."""
     options = _options(arguments)
-    # Whoever ends the benchmark ends the servers that it started.
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
-    with ExitStack() as stack, tempfile.TemporaryDirectory(prefix="zot-bench-", dir=options.directory) as scratch:
-        running = _start(stack, options, Path(scratch))
-        rounds: dict[tuple[str, str], list[Measured]] = {}
-        chosen = [plan for plan in plans(quick=options.quick) if not options.only or plan.name in options.only]
-        for plan in chosen:
-            _run(plan, running, options.rounds, rounds)
-        figures = _figures(chosen, rounds)
-    if not options.only or "start" in options.only:
-        with tempfile.TemporaryDirectory(prefix="zot-bench-", dir=options.directory) as scratch:
-            print("start", file=sys.stderr)
-            seconds = first_answers(Path(scratch), 1000 if options.quick else 10_000, options.workers)
-        figures["start"] = {
-            "zot": {"first answer ms": statistics.median(seconds) * 1000, "worst ms": max(seconds) * 1000}
-        }
-    print(_table(figures))
-    verdicts = bounds(figures)
-    print("\n".join(f"{'ok  ' if holds else 'OVER'} {what}" for what, holds in verdicts))
+    machine, versions = report.machine(), report.versions(options.distribution, options.nginx)
+    wanted = {name for names in options.only for name in names.split(",")}
+    chosen = [plan for plan in plans(options.scale) if not wanted or plan.name in wanted]
+    rounds = _measure(options, chosen) if chosen else {}
+    figures = {case: {name: report.summary(found) for name, found in of.items()} for case, of in rounds.items()}
+    if not wanted or START in wanted:
+        figures[START] = {report.OURS: _first_answers(options)}
+    print(report.table(chosen, figures))
+    verdicts = report.bounds(figures)
+    if options.check:
+        print("\n".join(str(verdict) for verdict in verdicts))
     if options.json:
-        Path(options.json).write_text(json.dumps({"machine": _machine(), "cases": figures}, indent=2) + "\n")
-    return 1 if options.check and not all(holds for _, holds in verdicts) else 0
+        document = {
+            "machine": machine,
+            "versions": versions,
+            "options": {"rounds": options.rounds, "workers": options.workers, "scale": options.scale},
+            "cases": figures,
+            "rounds": {
+                case: {name: [_plain(one) for one in all_] for name, all_ in of.items()} for case, of in rounds.items()
+            },
+            "bounds": [{**verdict._asdict(), "holds": verdict.holds} for verdict in verdicts],
+        }
+        Path(options.json).write_text(json.dumps(document, indent=2) + "\n")
+    return 1 if options.check and not all(verdict.holds for verdict in verdicts) else 0
 
 
 def _options(arguments: list[str]) -> argparse.Namespace:
+    names = [*(plan.name for plan in plans()), START]
     parser = argparse.ArgumentParser(prog="scripts/bench", description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("--distribution", metavar="PATH", help="the registry program of the distribution project")
-    parser.add_argument("--nginx", metavar="PATH", help="the nginx program, for downloads")
-    parser.add_argument("--peer", action="append", default=[], metavar="NAME=HOST:PORT@PID", help="any other registry")
-    parser.add_argument("--workers", type=int, default=2, help="worker processes of this registry (default 2)")
-    parser.add_argument("--rounds", type=int, default=3, help="rounds of each case; the median is shown (default 3)")
-    parser.add_argument("--only", action="append", default=[], metavar="CASE", help="measure this case only")
-    parser.add_argument("--quick", action="store_true", help="a tenth of everything, to see that it works")
-    parser.add_argument("--check", action="store_true", help="leave with 1 if a bound does not hold")
-    parser.add_argument("--json", metavar="FILE", help="write all figures to this file too")
-    parser.add_argument("--directory", help="where the temporary directories are made")
-    return parser.parse_args(arguments)
-
-
-def _start(stack: ExitStack, options: argparse.Namespace, scratch: Path) -> list[Target]:
-    running = [stack.enter_context(targets.zot(scratch, options.workers))]
-    if options.distribution:
-        running.append(stack.enter_context(targets.distribution(options.distribution, scratch)))
+    add = parser.add_argument
+    add("--distribution", metavar="PATH", help="the registry program of the distribution project")
+    add("--nginx", metavar="PATH", help="the nginx program, for downloads")
+    add("--peer", action="append", default=[], metavar="NAME=WHAT",
+        help="another server: http://HOST:PORT@PID; or the path of a program, for distribution and nginx")  # fmt: skip
+    add("--command", type=shlex.split, metavar="COMMAND", help="what runs this registry (default: this checkout's)")
+    add("--workers", type=int, default=2, help="worker processes of this registry (default 2)")
+    add("--rounds", type=int, default=3, help="rounds of each case; the median is shown (default 3)")
+    add("--only", action="append", default=[], metavar="CASE,...", help=f"measure these only: {', '.join(names)}")
+    add("--quick", dest="scale", action="store_const", const=0.1, default=1.0, help="a tenth of everything")
+    add("--check", action="store_true", help="say which bounds hold, and leave with 1 if one does not")
+    add("--json", metavar="FILE", help="write all figures, of each round too, to this file")
+    add("--directory", help="where the temporary directories are made")
+    options = parser.parse_args(arguments)
+    unknown = {name for given in options.only for name in given.split(",")} - set(names)
+    if unknown:
+        parser.error(f"no such case: {', '.join(sorted(unknown))}; there are {', '.join(names)}")
+    options.others = []
     for peer in options.peer:
-        name, _, rest = peer.partition("=")
-        address, _, pid = rest.partition("@")
-        host, _, port = address.partition(":")
-        running.append(Target(name, host, int(port), int(pid)))
-    if options.nginx:
-        running.append(stack.enter_context(targets.nginx(options.nginx, scratch)))
-    return running
+        name, _, what = peer.partition("=")
+        if name in ("distribution", "nginx") and "@" not in what:
+            setattr(options, name, what)
+            continue
+        try:
+            options.others.append(targets.other(name, what))
+        except ValueError as error:
+            parser.error(str(error))
+    return options
 
 
-def _run(plan: Plan, running: list[Target], rounds: int, found: dict[tuple[str, str], list[Measured]]) -> None:
-    """Prepare every target, then measure them in turn, `rounds` times."""
-    print(plan.name, file=sys.stderr)
+def _measure(options: argparse.Namespace, chosen: list[Plan]) -> Rounds:
+    with ExitStack() as stack, tempfile.TemporaryDirectory(prefix="zot-bench-", dir=options.directory) as scratch:
+        directory = Path(scratch)
+        running = [stack.enter_context(targets.zot(directory, options.workers, options.command))]
+        if options.distribution:
+            running.append(stack.enter_context(targets.distribution(options.distribution, directory)))
+        running += options.others
+        if options.nginx:
+            running.append(stack.enter_context(targets.nginx(options.nginx, directory)))
+        return {plan.name: _rounds(plan, running, options.rounds) for plan in chosen}
+
+
+def _rounds(plan: Plan, running: list[Target], count: int) -> dict[str, list[Measured]]:
+    """Prepare every target, then measure them in turn, `count` times."""
+    print(f"{plan.name}: {plan.about}", file=sys.stderr)
     measured = [target for target in running if plan.for_files or target.files is None]
     runs = {target.name: plan.prepare(target) for target in measured}
-    for number in range(rounds):
+    for target in measured:
+        settle(target.pid)
+    found: dict[str, list[Measured]] = {target.name: [] for target in measured}
+    for number in range(count):
         # Each round begins with another target, so that none always comes after the same neighbour.
         turn = number % len(measured)
         for target in measured[turn:] + measured[:turn]:
-            found.setdefault((plan.name, target.name), []).append(runs[target.name]())
+            found[target.name].append(runs[target.name]())
+    return found
 
 
-def _figures(chosen: list[Plan], rounds: dict[tuple[str, str], list[Measured]]) -> Figures:
-    figures: Figures = {plan.name: {} for plan in chosen}
-    for (case, target), measured in rounds.items():
-        figures[case][target] = _summary(measured)
-    return figures
-
-
-def _summary(measured: list[Measured]) -> dict[str, float]:
-    median = statistics.median
-    latencies = sorted(one for round_ in measured for one in round_.latencies)
+def _first_answers(options: argparse.Namespace) -> report.Summary:
+    repositories = int(10_000 * options.scale)
+    print(f"{START}: beside {repositories:,} repositories", file=sys.stderr)
+    with tempfile.TemporaryDirectory(prefix="zot-bench-", dir=options.directory) as scratch:
+        seconds = first_answers(Path(scratch), repositories, options.workers, options.command)
     return {
-        "cpu us/request": median(one.cpu / one.requests for one in measured) * 1e6,
-        "requests/s": median(one.requests / one.wall for one in measured),
-        "p50 ms": latencies[len(latencies) // 2] * 1000,
-        "p99 ms": latencies[min(len(latencies) - 1, len(latencies) * 99 // 100)] * 1000,
-        "MB/s": median(one.size / one.wall for one in measured) / 1e6,
-        "cpu s/GB": median(one.cpu / max(one.size, 1) for one in measured) * 1e9,
-        "peak MB": max(one.peak for one in measured) / 1e6,
+        "repositories": repositories,
+        "median ms": statistics.median(seconds) * 1000,
+        "worst ms": max(seconds) * 1000,
     }
 
 
-def _table(figures: Figures) -> str:
-    lines = [f"{'case':<14}{'server':<14}{'figures, and how often ours is theirs':<40}"]
-    for case, servers in figures.items():
-        ours = servers.get("zot", {})
-        for name, values in servers.items():
-            shown = "  ".join(f"{key} {value:,.2f}" for key, value in values.items())
-            key = next(iter(values))
-            ratio = f"  ours/theirs {ours[key] / values[key]:.2f}" if name != "zot" and values[key] and ours else ""
-            lines.append(f"{case:<14}{name:<14}{shown}{ratio}")
-    return "\n".join(lines)
-
-
-def _machine() -> dict[str, Any]:
-    return {"cores": os.cpu_count(), "kernel": platform.release(), "python": platform.python_version()}
+def _plain(one: Measured) -> dict[str, object]:
+    """Return a round without its single latencies."""
+    return {key: value for key, value in asdict(one).items() if key != "latencies"}
 
 
 if __name__ == "__main__":
+    # Whoever ends the benchmark ends the servers that it started.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     sys.exit(main(sys.argv[1:]))

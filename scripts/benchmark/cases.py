@@ -1,4 +1,4 @@
-"""What is measured. Each case prepares a registry once and is then run against it in every round."""
+"""The units of work that are measured, and what a registry must hold before."""
 
 from __future__ import annotations
 
@@ -6,37 +6,21 @@ import hashlib
 import itertools
 import json
 import os
-import threading
 import time
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from contextlib import suppress
+from functools import partial
 
-from scripts.benchmark.processes import cpu_seconds, watched
+from scripts.benchmark.load import drive, one
 from scripts.benchmark.targets import Target
-from scripts.benchmark.wire import Wire
+from scripts.benchmark.wire import Answer, BadAnswerError, Maker, Request, Unit, request
 
 MANIFEST = "application/vnd.oci.image.manifest.v1+json"
 ACCEPT = {"Accept": MANIFEST}
-CONFIG = b'{"architecture":"amd64","os":"linux"}'
-MANY = 10_000
-_CONNECTIONS = 8
+LAYER_SIZE = 20_000
+_MEGABYTE = 1 << 20
+_COMMON_CONFIG = b'{"architecture":"amd64","os":"linux"}'
+_COMMON_LAYER = b"x" * LAYER_SIZE
 _counter = itertools.count()
-
-
-@dataclass
-class Measured:
-    """One round: processor and wall seconds, requests, bytes, latencies in seconds, peak bytes of one process."""
-
-    cpu: float
-    wall: float
-    requests: int
-    size: int = 0
-    latencies: list[float] = field(default_factory=list)
-    peak: int = 0
-
-
-Step = Callable[[Wire], int]
-"""Does one unit of work on a connection and returns how many bytes of content moved."""
 
 
 def digest_of(content: bytes) -> str:
@@ -44,158 +28,175 @@ def digest_of(content: bytes) -> str:
     return f"sha256:{hashlib.sha256(content).hexdigest()}"
 
 
-def measure(target: Target, count: int, connections: int, make: Callable[[], Step]) -> Measured:
-    """Do `count` units over some connections; each connection has a step of its own."""
-    latencies: list[float] = []
-    moved: list[int] = []
-    failures: list[BaseException] = []
-    share = max(1, count // connections)
-
-    def work(wire: Wire, step: Step) -> None:
-        try:
-            for _ in range(share):
-                begun = time.perf_counter()
-                moved.append(step(wire))
-                latencies.append(time.perf_counter() - begun)
-        except (RuntimeError, OSError) as error:
-            failures.append(error)
-
-    wires = [Wire(target.host, target.port) for _ in range(connections)]
-    steps = [make() for _ in wires]
-    threads = [threading.Thread(target=work, args=pair) for pair in zip(wires, steps, strict=True)]
-    with watched(target.pid) as peak:
-        cpu, wall = cpu_seconds(target.pid), time.perf_counter()
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
-        cpu, wall = cpu_seconds(target.pid) - cpu, time.perf_counter() - wall
-    for wire in wires:
-        wire.close()
-    if failures:
-        raise failures[0]
-    return Measured(cpu, wall, len(latencies), sum(moved), latencies, peak.most)
-
-
-def push_blob(wire: Wire, name: str, content: bytes) -> str:
-    """Push a blob by POST and PUT; returns its digest."""
-    digest = digest_of(content)
-    where = _location(wire.request("POST", f"/v2/{name}/blobs/uploads/", expect=202).headers["location"])
-    wire.request("PUT", f"{where}{'&' if '?' in where else '?'}digest={digest}", content, expect=201)
-    return digest
-
-
-def manifest(layer: bytes, note: str = "") -> bytes:
-    """Return a manifest of the common config and one layer; `note` makes it differ."""
+def manifest(config: bytes, layer: bytes, note: str = "") -> bytes:
+    """Return a manifest of a config and one layer; `note` makes it differ."""
     return json.dumps(
         {
             "schemaVersion": 2,
             "mediaType": MANIFEST,
-            "config": {
-                "mediaType": "application/vnd.oci.image.config.v1+json",
-                "digest": digest_of(CONFIG),
-                "size": len(CONFIG),
-            },
-            "layers": [
-                {
-                    "mediaType": "application/vnd.oci.image.layer.v1.tar+gzip",
-                    "digest": digest_of(layer),
-                    "size": len(layer),
-                }
-            ],
+            "config": _descriptor("application/vnd.oci.image.config.v1+json", config),
+            "layers": [_descriptor("application/vnd.oci.image.layer.v1.tar+gzip", layer)],
             "annotations": {"note": note},
         }
     ).encode()
 
 
-def put_manifest(wire: Wire, name: str, tag: str, body: bytes) -> None:
-    """Push a manifest under a tag."""
-    wire.request("PUT", f"/v2/{name}/manifests/{tag}", body, {"Content-Type": MANIFEST}, expect=201)
+def _descriptor(media_type: str, content: bytes) -> dict[str, object]:
+    return {"mediaType": media_type, "digest": digest_of(content), "size": len(content)}
 
 
-def prepare_tags(target: Target, name: str, count: int) -> None:
-    """Make a repository with an image under `count` tags."""
-    wire = Wire(target.host, target.port)
-    layer = b"x" * 20_000
-    push_blob(wire, name, CONFIG)
-    push_blob(wire, name, layer)
-    body = manifest(layer)
-    for number in range(count):
-        put_manifest(wire, name, f"v{number:05}", body)
-    wire.close()
+def _note() -> str:
+    """Return a note that nobody had before and that always has the same length."""
+    return f"{time.time_ns():020}-{next(_counter):010}"
+
+
+def put_manifest(name: str, tag: str, body: bytes) -> Request:
+    """Return the push of a manifest under a tag."""
+    return request("PUT", f"/v2/{name}/manifests/{tag}", 201, body=body, headers={"Content-Type": MANIFEST})
+
+
+def post(name: str) -> Request:
+    """Return the request that begins an upload."""
+    return request("POST", f"/v2/{name}/blobs/uploads/", 202)
+
+
+def finish(begun: Answer, digest: str, content: bytes = b"") -> Request:
+    """Return the request that ends an upload."""
+    where = begun.location()
+    return request("PUT", f"{where}{'&' if '?' in where else '?'}digest={digest}", 201, body=content)
+
+
+def push_blob(name: str, content: bytes) -> Unit:
+    """Push a blob by POST and PUT."""
+    begun = yield post(name)
+    yield finish(begun, digest_of(content), content)
+    return len(content)
+
+
+def get(path: str, length: int | None = None) -> Maker:
+    """Get one path again and again; it must have that length."""
+    wanted = request("GET", path, 200, headers=ACCEPT, length=length)
+
+    def unit() -> Unit:
+        return (yield wanted).size
+
+    return unit
+
+
+def push_tags(name: str, tags: int) -> Maker:
+    """Move tags of a repository to new manifests; config and layer are there."""
+
+    def unit() -> Unit:
+        body = manifest(_COMMON_CONFIG, _COMMON_LAYER, _note())
+        # 7919 is prime to the number of tags, so that neighbours in time are no neighbours in the directory.
+        yield put_manifest(name, tag(next(_counter) * 7919 % tags), body)
+        return len(body)
+
+    return unit
+
+
+def push_image(name: str) -> Maker:
+    """Push a new image of 20 kB in seven requests, as docker does."""
+
+    def unit() -> Unit:
+        layer = os.urandom(LAYER_SIZE)
+        config = json.dumps({"architecture": "amd64", "os": "linux", "id": _note()}).encode()
+        digest = digest_of(layer)
+        yield request("HEAD", f"/v2/{name}/blobs/{digest}", 404)
+        begun = yield post(name)
+        appended = yield request("PATCH", begun.location(), 202, body=layer)
+        yield finish(appended, digest)
+        yield from push_blob(name, config)
+        yield put_manifest(name, f"t{next(_counter) % 10}", manifest(config, layer))
+        return len(layer)
+
+    return unit
+
+
+def upload(name: str, size: int) -> Maker:
+    """Push one large blob by POST, a streamed PATCH, and PUT; its digest is known before the clock runs."""
+    piece, running, times = os.urandom(_MEGABYTE), hashlib.sha256(), size // _MEGABYTE
+    for _ in range(times):
+        running.update(piece)
+    digest = f"sha256:{running.hexdigest()}"
+
+    def unit() -> Unit:
+        begun = yield post(name)
+        stream = (times * _MEGABYTE, itertools.repeat(piece, times))
+        appended = yield request("PATCH", begun.location(), 202, stream=stream)
+        yield finish(appended, digest)
+        yield request("HEAD", f"/v2/{name}/blobs/{digest}", 200)
+        return times * _MEGABYTE
+
+    return unit
+
+
+def tag(number: int) -> str:
+    """Return the name of a tag; they all have the same length."""
+    return f"v{number:05}"
+
+
+def prepare_tags(target: Target, name: str, count: int) -> int:
+    """Make a repository with an image under `count` tags, unless it is there; returns its manifest's length."""
+    body = manifest(_COMMON_CONFIG, _COMMON_LAYER, "0" * len(_note()))
+    last = request("HEAD", f"/v2/{name}/manifests/{tag(count - 1)}", 200, headers=ACCEPT)
+    with suppress(BadAnswerError):
+        one(target.host, target.port, last)
+        return len(body)
+    numbers = iter(range(count))
+    for content in (_COMMON_CONFIG, _COMMON_LAYER):
+        drive(target.host, target.port, partial(push_blob, name, content), 1, 1)
+
+    def unit() -> Unit:
+        yield put_manifest(name, tag(next(numbers)), body)
+        return 0
+
+    drive(target.host, target.port, unit, count, 8)
+    return len(body)
 
 
 def prepare_blob(target: Target, name: str, size: int) -> str:
-    """Put a blob of random bytes there, repeated; nginx gets it as a file. Returns its path."""
-    piece = os.urandom(1 << 20)
-    content = (piece * (size // len(piece) + 1))[:size]
+    """Put a blob of that size there; nginx gets it as a file. Returns its path."""
+    piece = os.urandom(min(size, _MEGABYTE))
+    times = size // len(piece)
     if target.files is not None:
-        (target.files / f"blob{size}").write_bytes(content)
+        with (target.files / f"blob{size}").open("wb") as file:
+            file.writelines(itertools.repeat(piece, times))
         return f"/blob{size}"
-    wire = Wire(target.host, target.port)
-    path = f"/v2/{name}/blobs/{push_blob(wire, name, content)}"
-    wire.close()
-    return path
+    running = hashlib.sha256()
+    for _ in range(times):
+        running.update(piece)
+    digest = f"sha256:{running.hexdigest()}"
+
+    def unit() -> Unit:
+        begun = yield post(name)
+        appended = yield request("PATCH", begun.location(), 202, stream=(size, itertools.repeat(piece, times)))
+        yield finish(appended, digest)
+        return 0
+
+    drive(target.host, target.port, unit, 1, 1)
+    return f"/v2/{name}/blobs/{digest}"
 
 
-def get(path: str) -> Callable[[], Step]:
-    """Get one path again and again."""
-    return lambda: lambda wire: wire.request("GET", path, headers=ACCEPT).size
+def check_page(target: Target, path: str, expected: int) -> None:
+    """Raise `BadAnswerError` unless the page lists so many tags."""
+    listed = json.loads(one(target.host, target.port, request("GET", path, 200)).body)["tags"]
+    if len(listed) != expected:
+        raise BadAnswerError(f"{target.name}: {path} has {len(listed)} tags instead of {expected}")
 
 
-def push_tags(name: str, tags: int) -> Callable[[], Step]:
-    """Move tags of a repository to new manifests; config and layer are there."""
+def new_repositories(count: int) -> Maker:
+    """Each unit makes another repository of one small image, by three requests; all have the same blobs."""
+    numbers, layer = iter(range(count)), b"y" * 100
+    body = manifest(_COMMON_CONFIG, layer)
 
-    def step(wire: Wire) -> int:
-        number = next(_counter)
-        body = manifest(b"x" * 20_000, f"{os.getpid()}-{time.time_ns()}-{number}")
-        put_manifest(wire, name, f"v{number % tags:05}", body)
-        return len(body)
+    def unit() -> Unit:
+        number = next(numbers)
+        name = f"group{number % 100}/repository{number}"
+        for content in (_COMMON_CONFIG, layer):
+            path = f"/v2/{name}/blobs/uploads/?digest={digest_of(content)}"
+            yield request("POST", path, 201, body=content)
+        yield put_manifest(name, "latest", body)
+        return 0
 
-    return lambda: step
-
-
-def push_image(name: str) -> Callable[[], Step]:
-    """Push a 20 kB image in seven requests, as docker does."""
-
-    def step(wire: Wire) -> int:
-        layer = os.urandom(20_000)
-        digest = digest_of(layer)
-        wire.request("HEAD", f"/v2/{name}/blobs/{digest}", expect=404)
-        where = _location(wire.request("POST", f"/v2/{name}/blobs/uploads/", expect=202).headers["location"])
-        where = _location(wire.request("PATCH", where, layer, expect=202).headers["location"])
-        wire.request("PUT", f"{where}{'&' if '?' in where else '?'}digest={digest}", expect=201)
-        push_blob(wire, name, CONFIG)
-        put_manifest(wire, name, f"t{next(_counter) % 10}", manifest(layer))
-        return len(layer)
-
-    return lambda: step
-
-
-def upload(name: str, size: int) -> Callable[[], Step]:
-    """Push one large blob by POST, a streamed PATCH, and PUT."""
-
-    def make() -> Step:
-        piece = os.urandom(1 << 20)
-        running = hashlib.sha256()
-        for _ in range(size >> 20):
-            running.update(piece)
-
-        def step(wire: Wire) -> int:
-            where = _location(wire.request("POST", f"/v2/{name}/blobs/uploads/", expect=202).headers["location"])
-            wire.send(wire.head("PATCH", where, size))
-            for _ in range(size >> 20):
-                wire.send(piece)
-            where = _location(wire.finish("PATCH", where, 202).headers["location"])
-            separator = "&" if "?" in where else "?"
-            wire.request("PUT", f"{where}{separator}digest=sha256:{running.hexdigest()}", expect=201)
-            return size
-
-        return step
-
-    return make
-
-
-def _location(header: str) -> str:
-    """Return the path of an address, which may be absolute."""
-    return "/" + header.split("/", 3)[3] if header.startswith("http") else header
+    return unit

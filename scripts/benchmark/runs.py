@@ -1,136 +1,175 @@
-"""Which cases there are, how much of each is done, and what is expected of this registry."""
+"""Which cases there are, how much of each is done, and how one round of one is measured."""
 
 from __future__ import annotations
 
 import os
 import time
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from scripts.benchmark import cases, targets
-from scripts.benchmark.cases import MANY, Measured, Step, measure
+from scripts.benchmark.load import drive
+from scripts.benchmark.processes import cpu_seconds, settle, watched
 from scripts.benchmark.targets import Target
-from scripts.benchmark.wire import Wire
+from scripts.benchmark.wire import Maker
 
 GIGABYTE = 1 << 30
-Figures = dict[str, dict[str, dict[str, float]]]
+_MEGABYTE = 1 << 20
+_FEW = 10
+
+
+@dataclass(frozen=True)
+class Measured:
+    """One round: processor and wall seconds, units of work, bytes, latencies in seconds, and memory in bytes.
+
+    `cpu` includes `deferred`, which the server spent after its last answer. `peaks` has each process's resident memory.
+    """
+
+    cpu: float
+    deferred: float
+    wall: float
+    units: int
+    moved: int
+    latencies: list[float]
+    peaks: list[int]
+    proportional: int
+
+
+Round = Callable[[], Measured]
 
 
 @dataclass(frozen=True)
 class Plan:
-    """A case: `prepare` makes a target ready and returns what runs one round; `for_files`: nginx can do it too."""
+    """A case: `prepare` makes a target ready and returns what runs one round.
+
+    `for_files`: a plain web server can do it too; `bulk`: its bytes count, not its requests.
+    """
 
     name: str
-    prepare: Callable[[Target], Callable[[], Measured]]
+    about: str
+    prepare: Callable[[Target], Round]
     for_files: bool = False
+    bulk: bool = False
 
 
-def plans(*, quick: bool) -> list[Plan]:
-    """Return all cases in the order in which they are run."""
-    part = 10 if quick else 1
-    many, size = MANY // part, GIGABYTE // part >> 20 << 20
+@dataclass(frozen=True)
+class Effort:
+    """How much of a case is done: units in a round, units before each round, and connections.
 
-    def tagged(
-        count: int, requests: int, make: Callable[[str], Callable[[], Step]]
-    ) -> Callable[[Target], Callable[[], Measured]]:
-        name = f"bench/tags{count}"
+    `settles`: the server may put off work, which is then waited for on both sides of the round.
+    """
 
-        def prepare(target: Target) -> Callable[[], Measured]:
-            if not _has(target, f"/v2/{name}/manifests/v{count - 1:05}"):
-                cases.prepare_tags(target, name, count)
-            measure(target, requests // 10, 8, make(name))
-            return lambda: measure(target, requests, 8, make(name))
+    units: int
+    warm: int
+    connections: int
+    settles: bool = False
 
-        return prepare
 
-    def of_blob(length: int, requests: int, connections: int) -> Callable[[Target], Callable[[], Measured]]:
-        def prepare(target: Target) -> Callable[[], Measured]:
-            step = cases.get(cases.prepare_blob(target, "bench/content", length))
-            measure(target, max(1, requests // 10), 1, step)
-            return lambda: measure(target, requests, connections, step)
+def measure(target: Target, effort: Effort, make: Maker, warm: Maker | None = None) -> Measured:
+    """Warm a target up, then measure one round. Raises `BadAnswerError` if any answer is not as expected."""
+    if effort.warm:
+        drive(target.host, target.port, warm or make, effort.warm, effort.connections)
+    if effort.settles:
+        # What one server has written must not be on the disk's mind while another is measured.
+        os.sync()
+        settle(target.pid)
+    with watched(target.pid) as memory:
+        before = cpu_seconds(target.pid)
+        samples = drive(target.host, target.port, make, effort.units, effort.connections)
+        answered = cpu_seconds(target.pid) - before
+    if effort.settles:
+        settle(target.pid)
+    cpu = cpu_seconds(target.pid) - before if effort.settles else answered
+    return Measured(
+        cpu=cpu,
+        deferred=cpu - answered,
+        wall=samples.wall,
+        units=len(samples.latencies),
+        moved=samples.moved,
+        latencies=samples.latencies,
+        peaks=sorted(memory.peaks.values(), reverse=True),
+        proportional=memory.proportional,
+    )
 
-        return prepare
 
-    def simple(requests: int, make: Callable[[], Callable[[], Step]]) -> Callable[[Target], Callable[[], Measured]]:
-        return lambda target: lambda: measure(target, requests, 1 if requests == 1 else 4, make())
+def plans(scale: float = 1.0) -> list[Plan]:
+    """Return all cases in the order in which they are run; a scale below 1 makes all of them smaller."""
+    many = max(200, int(10_000 * scale))
+    size = max(4 * _MEGABYTE, int(GIGABYTE * scale) // _MEGABYTE * _MEGABYTE)
 
-    middle = f"v{many // 2:05}"
+    def some(units: int) -> int:
+        return max(_FEW, int(units * scale))
+
+    reads = Effort(some(8000), some(1000), 8)
+    pushes = Effort(some(800), some(100), 8, settles=True)
+    images = Effort(some(400), some(50), 4, settles=True)
+    large = Effort(1, 1, 1, settles=True)
     return [
-        Plan("get 10", tagged(10, 8000 // part, lambda name: cases.get(f"/v2/{name}/manifests/v00005"))),
-        Plan("get 10000", tagged(many, 8000 // part, lambda name: cases.get(f"/v2/{name}/manifests/{middle}"))),
-        Plan("push 10", tagged(10, 800 // part, lambda name: cases.push_tags(name, 10))),
-        Plan("push 10000", tagged(many, 800 // part, lambda name: cases.push_tags(name, many))),
-        Plan("page", tagged(many, 400 // part, lambda name: cases.get(f"/v2/{name}/tags/list?n=100&last={middle}"))),
-        Plan("image", simple(400 // part, lambda: cases.push_image("bench/image"))),
-        Plan("blob 100k", of_blob(100_000, 4000 // part, 8), for_files=True),
-        Plan("upload 1G", simple(1, lambda: cases.upload(f"bench/upload{time.time_ns()}", size))),
-        Plan("download 1G", of_blob(size, 3, 1), for_files=True),
+        Plan("get", "GET of a manifest by tag; ten tags", partial(_get, _FEW, reads)),
+        Plan("get-many", f"the same; {many:,} tags", partial(_get, many, reads)),
+        Plan("push", "PUT of a new manifest under a tag; ten tags", partial(_push, _FEW, pushes)),
+        Plan("push-many", f"the same; {many:,} tags", partial(_push, many, pushes)),
+        Plan("page", f"100 of {many:,} tags, one connection", partial(_page, many, Effort(some(800), some(100), 1))),
+        Plan("image", "push of a 20 kB image, seven requests", partial(_image, images)),
+        Plan("blob", "GET of 100 kB", partial(_blob, 100_000, Effort(some(8000), some(1000), 8)), for_files=True),
+        Plan("upload", f"POST, PATCH, PUT of {size >> 20:,} MiB", partial(_upload, size, large), bulk=True),
+        Plan(
+            "download", f"GET of {size >> 20:,} MiB", partial(_blob, size, Effort(3, 1, 1)), for_files=True, bulk=True
+        ),
     ]
 
 
-def first_answers(directory: Path, repositories: int, workers: int) -> list[float]:
-    """Return how many seconds it takes to start beside so many repositories until the first 200, five times."""
-    with targets.zot(directory, workers) as target:
-        _make_repositories(target, repositories)
+def _get(tags: int, effort: Effort, target: Target) -> Round:
+    name = f"bench/tags{tags}"
+    length = cases.prepare_tags(target, name, tags)
+    make = cases.get(f"/v2/{name}/manifests/{cases.tag(tags // 2)}", length)
+    return lambda: measure(target, effort, make)
+
+
+def _push(tags: int, effort: Effort, target: Target) -> Round:
+    name = f"bench/tags{tags}"
+    cases.prepare_tags(target, name, tags)
+    return lambda: measure(target, effort, cases.push_tags(name, tags))
+
+
+def _page(tags: int, effort: Effort, target: Target) -> Round:
+    name = f"bench/tags{tags}"
+    cases.prepare_tags(target, name, tags)
+    path = f"/v2/{name}/tags/list?n=100&last={cases.tag(tags // 2 - 1)}"
+    cases.check_page(target, path, 100)
+    return lambda: measure(target, effort, cases.get(path))
+
+
+def _image(effort: Effort, target: Target) -> Round:
+    return lambda: measure(target, effort, cases.push_image("bench/image"))
+
+
+def _blob(size: int, effort: Effort, target: Target) -> Round:
+    make = cases.get(cases.prepare_blob(target, "bench/content", size), size)
+    return lambda: measure(target, effort, make)
+
+
+def _upload(size: int, effort: Effort, target: Target) -> Round:
+    def run() -> Measured:
+        name = f"bench/upload{time.time_ns()}"
+        small = cases.upload(name, 4 * _MEGABYTE)
+        return measure(target, effort, cases.upload(name, size), small)
+
+    return run
+
+
+def first_answers(
+    directory: Path, repositories: int, workers: int, command: list[str] | None = None, times: int = 5
+) -> list[float]:
+    """Return how many seconds it takes, beside so many repositories, from starting the program to the first 200."""
+    with targets.zot(directory, workers, command) as target:
+        drive(target.host, target.port, cases.new_repositories(repositories), repositories, 8)
+        settle(target.pid)
     seconds = []
-    for _ in range(5):
+    for _ in range(times):
         begun = time.monotonic()
-        with targets.zot(directory, workers):
+        with targets.zot(directory, workers, command):
             seconds.append(time.monotonic() - begun)
     return seconds
-
-
-def bounds(figures: Figures) -> list[tuple[str, bool]]:
-    """Return what is expected of this registry, and whether it holds, as far as it was measured."""
-    found: list[tuple[str, bool]] = []
-
-    def expect(what: str, ours: float | None, limit: float | None, *, at_least: bool = False) -> None:
-        if ours is not None and limit is not None:
-            holds = ours >= limit if at_least else ours <= limit
-            found.append((f"{what}: {ours:,.2f} ({'at least' if at_least else 'at most'} {limit:,.2f})", holds))
-
-    def value(case: str, key: str, server: str = "zot", times: float = 1) -> float | None:
-        known = figures.get(case, {}).get(server, {}).get(key)
-        return None if known is None else known * times
-
-    cpu = "cpu us/request"
-    expect("manifest GET, us of processor time", value("get 10", cpu), 350)
-    expect("the same in 10,000 tags", value("get 10000", cpu), value("get 10", cpu, times=1.5))
-    expect("tag push in 10,000 tags", value("push 10000", cpu), value("push 10", cpu, times=1.5))
-    expect("tag push against distribution", value("push 10000", cpu), value("push 10000", cpu, "distribution"))
-    expect("20 kB image against distribution", value("image", cpu), value("image", cpu, "distribution"))
-    expect("page of 100 tags, us", value("page", cpu), 8000)
-    expect("upload, MB/s", value("upload 1G", "MB/s"), value("upload 1G", "MB/s", "distribution", 0.6), at_least=True)
-    expect("memory of a process while uploading, MB", value("upload 1G", "peak MB"), 150)
-    expect("download, MB/s", value("download 1G", "MB/s"), value("download 1G", "MB/s", "nginx", 0.9), at_least=True)
-    expect("first answer, ms", value("start", "worst ms"), 1000)
-    return found
-
-
-def _has(target: Target, path: str) -> bool:
-    wire = Wire(target.host, target.port)
-    try:
-        wire.request("HEAD", path, headers=cases.ACCEPT)
-    except RuntimeError:
-        return False
-    finally:
-        wire.close()
-    return True
-
-
-def _make_repositories(target: Target, count: int) -> None:
-    layer = os.urandom(100)
-
-    def make(numbers: range) -> None:
-        wire = Wire(target.host, target.port)
-        for number in numbers:
-            name = f"group{number % 100}/repository{number}"
-            cases.push_blob(wire, name, cases.CONFIG)
-            cases.push_blob(wire, name, layer)
-            cases.put_manifest(wire, name, "latest", cases.manifest(layer))
-        wire.close()
-
-    with ThreadPoolExecutor(4) as pool:
-        list(pool.map(make, [range(start, count, 4) for start in range(4)]))
