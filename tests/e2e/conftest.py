@@ -1,34 +1,122 @@
-"""What the tests with real clients share: a server, programs, and an image to push."""
+"""What the tests with real clients share: a registry, programs, and images to push.
+
+With ZOT_E2E_URL set to http://HOST:PORT the clients talk to that registry instead, whatever it is. It should be empty.
+"""
 
 from __future__ import annotations
 
+import gzip
+import hashlib
+import http.client
 import io
 import json
 import os
+import shutil
 import subprocess
 import tarfile
+import tempfile
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from tests.images import OCI_INDEX
-from tests.servers import Server, running_server
+from tests.images import DOCKER_MANIFEST, OCI_INDEX, OCI_MANIFEST, descriptor, digest_of, manifest
+from tests.servers import running_server
 
 Run = Callable[..., str]
+Document = dict[str, Any]
+
+DOCKER_LIST = "application/vnd.docker.distribution.manifest.list.v2+json"
+_ACCEPT = {"Accept": f"{OCI_MANIFEST}, {OCI_INDEX}, {DOCKER_MANIFEST}, {DOCKER_LIST}"}
+
+as_root = pytest.mark.skipif(
+    os.geteuid() != 0 and not os.environ.get("ZOT_REQUIRE_ALL"), reason="this client or its daemon needs root"
+)
+
+
+@dataclass(frozen=True)
+class Registry:
+    """A registry that clients talk to."""
+
+    host: str
+
+    def get(self, path: str) -> tuple[int, dict[str, str], bytes]:
+        """Ask for a path below /v2/; returns status, headers in lower case, and body."""
+        connection = http.client.HTTPConnection(self.host, timeout=30)
+        try:
+            connection.request("GET", f"/v2/{path}", headers=_ACCEPT)
+            answer = connection.getresponse()
+            return answer.status, {key.lower(): value for key, value in answer.getheaders()}, answer.read()
+        finally:
+            connection.close()
+
+    def document(self, path: str) -> Document:
+        """Return what is at a path, which must be there, as a document of JSON."""
+        status, _, body = self.get(path)
+        assert status == 200, f"{path}: {status} {body!r}"
+        found: Document = json.loads(body)
+        return found
+
+    def digest(self, name: str, reference: str) -> str:
+        """Return a manifest's digest: the one that the registry says, which must be that of the bytes that it sends."""
+        status, headers, body = self.get(f"{name}/manifests/{reference}")
+        assert status == 200, f"{name}:{reference}: {status} {body!r}"
+        assert headers["docker-content-digest"] == digest_of(body)
+        return digest_of(body)
+
+    def pushed(self) -> dict[tuple[str, str], str]:
+        """Return the digest of every tag of every repository."""
+        return {
+            (name, tag): self.digest(name, tag)
+            for name in self.document("_catalog?n=1000")["repositories"]
+            for tag in self.document(f"{name}/tags/list?n=1000")["tags"] or []
+        }
 
 
 @pytest.fixture(scope="package")
-def registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """A server with two workers, for all clients."""
+def registry(tmp_path_factory: pytest.TempPathFactory, need: Callable[..., str]) -> Iterator[Registry]:
+    """A server with two workers, for all clients; when it has stopped, all that they pushed is opened on disk."""
+    if url := os.environ.get("ZOT_E2E_URL"):
+        yield Registry(url.removeprefix("http://").rstrip("/"))
+        return
     with running_server(tmp_path_factory.mktemp("registry"), "--workers", "2") as server:
-        yield server
+        registry = Registry(server.url.removeprefix("http://"))
+        yield registry
+        pushed = registry.pushed()
+        server.stop()
+        if shutil.which("skopeo") or os.environ.get("ZOT_REQUIRE_ALL"):
+            check_layouts(need("skopeo"), server.root, pushed)
+
+
+def check_layouts(skopeo: str, root: Path, pushed: dict[tuple[str, str], str]) -> None:
+    """Hold each tag's digest against what skopeo reads from its repository's directory, an OCI layout.
+
+    Its OCI transport passes over docker's manifests, so those are looked for in index.json and among the blobs.
+    """
+    for (name, tag), digest in pushed.items():
+        entries = json.loads((root / name / "index.json").read_text())["manifests"]
+        found = {
+            entry["digest"]: entry["mediaType"]
+            for entry in entries
+            if entry.get("annotations", {}).get("org.opencontainers.image.ref.name") == tag
+        }
+        assert list(found) == [digest], f"{name}:{tag}: {entries}"
+        if found[digest] in (DOCKER_MANIFEST, DOCKER_LIST):
+            content = (root / name / "blobs" / digest.replace(":", "/")).read_bytes()
+        else:
+            command = [skopeo, "inspect", "--raw", f"oci:{root / name}:{tag}"]
+            done = subprocess.run(command, capture_output=True, timeout=60, check=False)
+            assert done.returncode == 0, f"{command}: {done.stderr!r}"
+            content = done.stdout
+        assert digest_of(content) == digest, f"{name}:{tag}"
 
 
 @pytest.fixture
-def host(registry: Server) -> str:
+def host(registry: Registry) -> str:
     """The registry's host and port."""
-    return registry.url.removeprefix("http://")
+    return registry.host
 
 
 @pytest.fixture
@@ -43,7 +131,14 @@ def run(need: Callable[..., str], tmp_path: Path) -> Run:
         command = [need(program), *map(str, arguments)]
         environment = os.environ | home | variables
         done = subprocess.run(
-            command, capture_output=True, text=True, env=environment, cwd=tmp_path, timeout=120, check=False
+            command,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            env=environment,
+            cwd=tmp_path,
+            timeout=120,
+            check=False,
         )
         assert done.returncode == 0, f"{command}: {done.stdout}{done.stderr}"
         return done.stdout
@@ -51,9 +146,16 @@ def run(need: Callable[..., str], tmp_path: Path) -> Run:
     return call
 
 
+@pytest.fixture
+def short() -> Iterator[Path]:
+    """A directory with a short name: paths of sockets, and podman's, are bounded."""
+    with tempfile.TemporaryDirectory(prefix="z", dir="/tmp") as directory:
+        yield Path(directory)
+
+
 @pytest.fixture(scope="session")
 def layers(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
-    """Two layers, as tar files."""
+    """Two layers, as tar files, with random content so that each run pushes what no other did."""
     directory = tmp_path_factory.mktemp("layers")
     made = []
     for number in range(2):
@@ -67,46 +169,51 @@ def layers(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
     return made
 
 
-@pytest.fixture
-def layout(run: Run, layers: list[Path], tmp_path: Path) -> Path:
-    """An OCI layout with an image of two layers under the tag v1, made by umoci."""
-    path = tmp_path / "layout"
-    run("umoci", "init", "--layout", path)
-    run("umoci", "new", "--image", f"{path}:v1")
-    for layer in layers:
-        run("umoci", "raw", "add-layer", "--image", f"{path}:v1", layer)
-    return path
+@pytest.fixture(scope="session")
+def layout(tmp_path_factory: pytest.TempPathFactory, layers: list[Path]) -> Path:
+    """An OCI layout, made by no client: v1, an image of two layers, and multi, an index for two platforms."""
+    root = tmp_path_factory.mktemp("layout")
+    blobs = root / "blobs/sha256"
+    blobs.mkdir(parents=True)
+
+    def keep(content: bytes) -> bytes:
+        (blobs / hashlib.sha256(content).hexdigest()).write_bytes(content)
+        return content
+
+    def image(architecture: str, *tars: Path) -> bytes:
+        config = {
+            "architecture": architecture,
+            "os": "linux",
+            "config": {},
+            "rootfs": {"type": "layers", "diff_ids": [digest_of(tar.read_bytes()) for tar in tars]},
+        }
+        packed = [keep(gzip.compress(tar.read_bytes(), mtime=0)) for tar in tars]
+        return keep(manifest(keep(json.dumps(config).encode()), tuple(packed)))
+
+    images = {"amd64": image("amd64", *layers), "arm64": image("arm64", layers[1], layers[0])}
+    children = [
+        descriptor(content, OCI_MANIFEST, platform={"os": "linux", "architecture": architecture})
+        for architecture, content in images.items()
+    ]
+    both = keep(json.dumps({"schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": children}).encode())
+    tagged = [
+        descriptor(content, media_type, annotations={"org.opencontainers.image.ref.name": tag})
+        for tag, content, media_type in (("v1", images["amd64"], OCI_MANIFEST), ("multi", both, OCI_INDEX))
+    ]
+    (root / "index.json").write_text(json.dumps({"schemaVersion": 2, "manifests": tagged}))
+    (root / "oci-layout").write_text('{"imageLayoutVersion": "1.0.0"}')
+    return root
 
 
-@pytest.fixture
-def index(registry: Server, host: str, run: Run, layout: Path) -> Callable[[str], str]:
-    """Push an index of two platforms, `multi`, into a repository; returns its digest."""
-
-    def push(name: str) -> str:
-        entries = []
-        for architecture in ("amd64", "arm64"):
-            run("umoci", "config", "--image", f"{layout}:v1", "--tag", architecture, "--architecture", architecture)
-            image = f"docker://{host}/{name}:{architecture}"
-            run("skopeo", "copy", "--dest-tls-verify=false", f"oci:{layout}:{architecture}", image)
-            _, headers, _ = registry.request("HEAD", f"/v2/{name}/manifests/{architecture}")
-            entries.append(
-                {
-                    "mediaType": headers["content-type"],
-                    "digest": headers["docker-content-digest"],
-                    "size": int(headers["content-length"]),
-                    "platform": {"os": "linux", "architecture": architecture},
-                }
-            )
-        body = json.dumps({"schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": entries}).encode()
-        answer = registry.request("PUT", f"/v2/{name}/manifests/multi", body, {"Content-Type": OCI_INDEX})
-        assert answer[0] == 201
-        return answer[1]["docker-content-digest"]
-
-    return push
+def digest_in(layout: Path, tag: str) -> str:
+    """Return the digest that a layout has under a tag."""
+    for entry in json.loads((layout / "index.json").read_text())["manifests"]:
+        if entry.get("annotations", {}).get("org.opencontainers.image.ref.name") == tag:
+            digest: str = entry["digest"]
+            return digest
+    raise AssertionError(f"{layout} has no {tag}")
 
 
-def digest(registry: Server, path: str) -> str:
-    """Return the digest that the registry gives for `repository/manifests/reference`."""
-    status, headers, _ = registry.request("HEAD", f"/v2/{path}")
-    assert status == 200, path
-    return headers["docker-content-digest"]
+def layers_of(registry: Registry, name: str, reference: str) -> list[str]:
+    """Return the digests of an image's layers."""
+    return [layer["digest"] for layer in registry.document(f"{name}/manifests/{reference}")["layers"]]

@@ -242,6 +242,18 @@ def test_a_child_of_an_index_stays(store: Store, image: bytes, push_manifest: Pu
     manifests.delete_digest(store, "a", child)
 
 
+def test_an_index_that_was_replaced_protects_nothing(store: Store, image: bytes, push_manifest: PushManifest) -> None:
+    """Once the tag of an index has moved on, its children may be deleted: clients keep lists of referrers so."""
+    child = push_manifest("a", image)
+    push_manifest("a", index(image), "list", media_type=OCI_INDEX)
+    push_manifest("a", index(), "list", media_type=OCI_INDEX)
+    manifests.delete_digest(store, "a", child)
+    again = push_manifest("a", image)
+    push_manifest("a", index(image, annotations={"by": "digest"}), media_type=OCI_INDEX)
+    with pytest.raises(Denied):
+        manifests.delete_digest(store, "a", again)
+
+
 def test_a_blob_that_is_named_stays(store: Store, image: bytes, push_manifest: PushManifest) -> None:
     """A blob that a manifest names, and a manifest itself, are not deleted as blobs."""
     digest = push_manifest("a", image, "v1")

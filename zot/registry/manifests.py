@@ -181,15 +181,25 @@ def _refuse_child(store: Store, name: str, digest: Digest, seen: set[str]) -> No
         if filename in seen:
             continue
         document = _read(store, f"{paths.indexes(name)}/{filename}")
-        if document is not None and str(digest) in facts.decode_children(document):
-            index = str(digests.from_filename(filename))
+        index = digests.from_filename(filename)
+        lists_it = document is not None and str(digest) in facts.decode_children(document)
+        if lists_it and not _is_superseded(store, name, index):
             raise Denied(
                 f"the index {index} of {name!r} lists this manifest",
                 "delete that index first",
                 status=405,
-                detail={"digest": str(digest), "index": index},
+                detail={"digest": str(digest), "index": str(index)},
             )
         seen.add(filename)
+
+
+def _is_superseded(store: Store, name: str, digest: Digest) -> bool:
+    """Tell whether all tags that a manifest once had have moved on, so that nobody comes to it any more.
+
+    A manifest that was pushed by digest, or whose tags were deleted, has no notes of tags and is not superseded.
+    """
+    noted = list(store.storage.list(paths.tagged(name, digest)))
+    return bool(noted) and not any(_stands_for(store, name, tag, digest) for tag in noted)
 
 
 def _check_blobs(store: Store, name: str, manifest: Manifest) -> None:
