@@ -1,53 +1,77 @@
 """The command line of the histories.
 
-    scripts/histories [--url HOST:PORT] [--seconds 10] [--clients 8] [--workers 3] [--seed N] [WORKLOAD...]
+    scripts/histories [--url URL] [--seconds 10] [--clients 8] [--workers 3] [--seed N] [--json FILE] [WORKLOAD...]
 
 Without --url it starts this checkout's server. Each workload runs for the given time; the first that finds a violation
-prints it, and the command leaves with 1.
+prints the operations that prove it, and the command leaves with 1. A registry that is given needs deletes enabled.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import sys
 import tempfile
 import time
 from contextlib import ExitStack
 from pathlib import Path
 
-from scripts.history.client import UnexpectedAnswer
-from scripts.history.workloads import WORKLOADS, Run, Violation
+from scripts.history.client import Lost, UnexpectedAnswer
+from scripts.history.recorder import Violation
+from scripts.history.workloads import WORKLOADS, Run
 from tests.servers import running_server
 
 
 def main(arguments: list[str]) -> int:
     """Run the workloads; return the exit status."""
+    options = _parser().parse_args(arguments)
+    print(f"seed {options.seed}", flush=True)
+    results: list[dict[str, object]] = []
+    with ExitStack() as stack:
+        host = options.url
+        if host is None:
+            scratch = stack.enter_context(tempfile.TemporaryDirectory(prefix="zot-histories-"))
+            server = stack.enter_context(running_server(Path(scratch), "--workers", str(options.workers)))
+            host = server.url
+        host = host.removeprefix("http://").rstrip("/")
+        for name in [*options.workload, *options.workloads] or WORKLOADS:
+            run = Run(host, options.seconds, options.clients, options.seed, f"histories/s{options.seed}")
+            results.append(_run(name, run))
+            if "violation" in results[-1]:
+                break
+    if options.json is not None:
+        options.json.write_text(json.dumps({"seed": options.seed, "url": host, "workloads": results}, indent=1))
+    return 1 if "violation" in results[-1] else 0
+
+
+def _run(name: str, run: Run) -> dict[str, object]:
+    """Run one workload, print its outcome, and return it."""
+    result: dict[str, object] = {"workload": name, "clients": run.clients, "seconds": run.seconds}
+    try:
+        outcome = WORKLOADS[name](run)
+    except (Violation, UnexpectedAnswer, Lost) as wrong:
+        shown = [one._asdict() for one in wrong.shown] if isinstance(wrong, Violation) else []
+        print(f"{name}: VIOLATION: {wrong}", flush=True)
+        return result | {"steps": run.operations, "violation": str(wrong), "operations": shown}
+    print(f"{name}: {run.operations} steps of {run.clients} clients: {outcome}", flush=True)
+    return result | {"steps": run.operations, "outcome": outcome}
+
+
+def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="scripts/histories", description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("--url", metavar="HOST:PORT", help="a registry that is running already")
+    parser.add_argument("--url", help="a registry that is running already: http://HOST:PORT")
     parser.add_argument("--seconds", type=float, default=10, help="how long each workload runs (default 10)")
     parser.add_argument("--clients", type=int, default=8, help="clients at once (default 8)")
     parser.add_argument("--workers", type=int, default=3, help="worker processes of our server (default 3)")
     parser.add_argument(
         "--seed", type=int, default=int(time.time()), help="what chance begins with (default: the time)"
     )
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write what was found here too")
+    parser.add_argument(
+        "--workload", action="append", default=[], choices=list(WORKLOADS), help="one to run; may repeat"
+    )
     parser.add_argument("workloads", nargs="*", choices=[[], *WORKLOADS], help="default: all")
-    options = parser.parse_args(arguments)
-    print(f"seed {options.seed}", flush=True)
-    with ExitStack() as stack:
-        host = options.url
-        if host is None:
-            scratch = stack.enter_context(tempfile.TemporaryDirectory(prefix="zot-histories-"))
-            server = stack.enter_context(running_server(Path(scratch), "--workers", str(options.workers)))
-            host = server.url.removeprefix("http://")
-        for name in options.workloads or WORKLOADS:
-            run = Run(host, options.seconds, options.clients, options.seed, f"histories/s{options.seed}")
-            try:
-                outcome = WORKLOADS[name](run)
-            except (Violation, UnexpectedAnswer) as wrong:
-                print(f"{name}: VIOLATION: {wrong}")
-                return 1
-            print(f"{name}: {run.operations} steps of {options.clients} clients: {outcome}", flush=True)
-    return 0
+    return parser
 
 
 if __name__ == "__main__":

@@ -24,6 +24,10 @@ class UnexpectedAnswer(Exception):
     """A status that no state of a correct registry explains."""
 
 
+class Lost(Exception):
+    """The connection broke before the answer came: what was asked for may have happened, or may still, or never."""
+
+
 def digest_of(content: bytes) -> str:
     """Return the sha256 digest."""
     return f"sha256:{hashlib.sha256(content).hexdigest()}"
@@ -55,10 +59,15 @@ class Client:
     def request(
         self, method: str, path: str, body: bytes | None = None, headers: Mapping[str, str] | None = None
     ) -> Answer:
-        """Send a request and read its answer."""
-        self._connection.request(method, path, body, dict(headers or {}))
-        answer = self._connection.getresponse()
-        return Answer(answer.status, {key.lower(): value for key, value in answer.getheaders()}, answer.read())
+        """Send a request and read its answer. Raises `Lost`; the next request is sent on a new connection then."""
+        try:
+            self._connection.request(method, path, body, dict(headers or {}))
+            answer = self._connection.getresponse()
+            content = answer.read()
+        except (OSError, http.client.HTTPException) as error:
+            self._connection.close()
+            raise Lost(f"{method} {path}: {error!r}") from error
+        return Answer(answer.status, {key.lower(): value for key, value in answer.getheaders()}, content)
 
     def expect(self, answer: Answer, *statuses: int) -> Answer:
         """Return the answer if it has one of the statuses; raises `UnexpectedAnswer`."""
@@ -77,6 +86,17 @@ class Client:
     def put_manifest(self, name: str, reference: str, body: bytes) -> Answer:
         """Push a manifest."""
         return self.request("PUT", f"/v2/{name}/manifests/{reference}", body, {"Content-Type": MANIFEST})
+
+    def has_tag(self, name: str, tag: str) -> bool:
+        """Tell whether the list of tags has this one."""
+        answer = self.expect(self.request("GET", f"/v2/{name}/tags/list"), 200)
+        return tag in (json.loads(answer.body)["tags"] or [])
+
+    def missing_blobs(self, name: str, body: bytes) -> list[str]:
+        """Return the digests that a manifest names and that its repository does not have."""
+        document = json.loads(body)
+        named = [one["digest"] for one in (document["config"], *document["layers"])]
+        return [one for one in named if self.request("HEAD", f"/v2/{name}/blobs/{one}").status != 200]
 
     def close(self) -> None:
         """Close the connection."""

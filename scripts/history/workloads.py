@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import random
-import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
 from typing import TypeVar
 
-from scripts.history.checker import Operation, first_violation
-from scripts.history.client import CONFIG, MANIFEST, Client, UnexpectedAnswer, digest_of, manifest
+from scripts.history.checker import NEVER, Operation
+from scripts.history.client import CONFIG, MANIFEST, Client, Lost, UnexpectedAnswer, digest_of, manifest
+from scripts.history.recorder import Recorded, Violation
+from scripts.history.run import Run
 
 T = TypeVar("T")
 
@@ -19,90 +19,55 @@ LAYER = b"layer"
 _SLOWEST_DELETE = 5.0
 
 
-class Violation(Exception):
-    """The registry did what it must not; the message shows it."""
-
-
-@dataclass
-class Run:
-    """One run of a workload: against whom, how long, how many clients, and the source of chance."""
-
-    host: str
-    seconds: float
-    clients: int
-    seed: int
-    prefix: str
-    operations: int = 0
-    guard: threading.Lock = field(default_factory=threading.Lock)
-
-    def in_parallel(self, work: Callable[[Client, random.Random, int], None]) -> None:
-        """Let every client do this work at once; raises what one of them raised."""
-
-        def one(number: int) -> None:
-            client = Client(self.host)
-            try:
-                # Chance decides what clients do, and nothing else.
-                work(client, random.Random(self.seed * 1000 + number), number)  # noqa: S311
-            finally:
-                client.close()
-
-        with ThreadPoolExecutor(self.clients) as pool:
-            list(pool.map(one, range(self.clients)))
-
-    def until_end(self) -> Callable[[], bool]:
-        """Return a function that is true until the time is over, and counts."""
-        end = time.monotonic() + self.seconds
-
-        def goes_on() -> bool:
-            with self.guard:
-                self.operations += 1
-            return time.monotonic() < end
-
-        return goes_on
-
-
 def tags(run: Run) -> str:
-    """Push, re-point, delete and read few tags: each is a linearizable register."""
+    """Push, re-point, delete, pull and list few tags: each is a linearizable register, and a pull gets all blobs."""
     name = f"{run.prefix}/tags"
     _prepare(run, name)
-    history: dict[str, list[Operation]] = {f"t{number}": [] for number in range(3)}
+    recorded = Recorded(run, [f"t{number}" for number in range(3)])
     goes_on = run.until_end()
 
     def work(client: Client, chance: random.Random, number: int) -> None:
         step = 0
         while goes_on():
-            tag = chance.choice(list(history))
+            tag = chance.choice(recorded.registers)
             step += 1
-            kind = chance.choices(["push", "read", "delete"], [3, 5, 1])[0]
+            kind = chance.choices(["push", "read", "pull", "list", "delete"], [6, 7, 2, 1, 2])[0]
             note = f"{number}-{step}" if chance.random() < 0.7 else f"again {chance.randrange(3)}"
-            operation = _do(client, name, tag, kind, manifest(LAYER, note=note))
-            with run.guard:
-                history[tag].append(operation)
+            recorded.add(_do(client, name, tag, kind, manifest(LAYER, note=note)), tag)
 
     run.in_parallel(work)
-    return _judge(history)
+    return recorded.judge()
 
 
 def digests(run: Run) -> str:
-    """Delete manifests by digest while others tag them: a tag goes with its digest or stays, and never dangles."""
+    """Delete manifests by digest while others tag them: a tag goes with its digest or stays, and never dangles.
+
+    A digest is a register too, which holds itself or nothing.
+    """
     name = f"{run.prefix}/digests"
     _prepare(run, name)
-    bodies = [manifest(LAYER, note=f"fixed {number}") for number in range(3)]
-    history: dict[str, list[Operation]] = {f"t{number}": [] for number in range(2)}
+    bodies = {digest_of(body): body for body in (manifest(LAYER, note=f"fixed {number}") for number in range(3))}
+    few = ["t0", "t1"]
+    recorded = Recorded(run, [*few, *bodies])
     goes_on = run.until_end()
 
     def work(client: Client, chance: random.Random, number: int) -> None:
         while goes_on():
-            tag, body = chance.choice(list(history)), chance.choice(bodies)
-            kind = chance.choices(["push", "read", "remove"], [3, 4, 2])[0]
-            operation = _do(client, name, tag, kind, body)
-            with run.guard:
-                # Removing a digest is about every tag that it may have.
-                for one in history if kind == "remove" else [tag]:
-                    history[one].append(operation)
+            tag, digest = chance.choice(few), chance.choice(list(bodies))
+            kind = chance.choices(["push", "read", "pull", "list", "digest", "remove"], [6, 5, 1, 1, 2, 4])[0]
+            if kind == "digest":
+                recorded.add(_do(client, name, digest, "read", bodies[digest]), digest)
+                continue
+            operation = _do(client, name, tag, kind, bodies[digest])
+            # Removing a digest is about every tag that it may have.
+            recorded.add(operation, *(few if kind == "remove" else [tag]))
+            if kind == "push":
+                recorded.add(operation, digest)
+            elif kind == "remove":
+                recorded.add(operation and operation._replace(kind="delete"), digest)
 
     run.in_parallel(work)
-    return _judge(history)
+    return recorded.judge()
 
 
 def blobs(run: Run) -> str:
@@ -243,36 +208,68 @@ def _both(run: Run, one: Callable[[Client], T], other: Callable[[Client], T]) ->
         return first, second
 
 
-def _do(client: Client, name: str, tag: str, kind: str, body: bytes) -> Operation:
-    """Do one operation and record it."""
-    digest = digest_of(body)
-    path = f"/v2/{name}/manifests/{tag}"
-    called = time.monotonic()
-    if kind == "push":
-        client.expect(client.put_manifest(name, tag, body), 201)
-        return Operation(kind, digest, called, time.monotonic())
-    if kind == "read":
-        answer = client.expect(client.request("GET", path, headers={"Accept": MANIFEST}), 200, 404)
-        returned = time.monotonic()
-        seen = answer.headers["docker-content-digest"] if answer.status == 200 else None
-        if seen is not None and digest_of(answer.body) != seen:
-            raise Violation(f"{path} was answered with {seen} and other content")
-        return Operation(kind, seen, called, returned)
-    target = path if kind == "delete" else f"/v2/{name}/manifests/{digest}"
-    answer = client.expect(client.request("DELETE", target), 202, 404)
-    return Operation(kind, digest, called, time.monotonic(), found=answer.status == 202)
+def _do(client: Client, name: str, reference: str, kind: str, body: bytes) -> Operation | None:
+    """Do one operation and return its record; None if nobody can know what a lost one would have seen."""
+    digest, called = digest_of(body), time.monotonic()
+    recorded_as = "read" if kind == "pull" else kind
+    try:
+        value, found = _OPERATIONS[kind](client, name, reference, body)
+    except Lost:
+        # An operation that changes nothing is as if it had not been.
+        return None if recorded_as in ("read", "list") else Operation(kind, digest, called, NEVER, None)
+    return Operation(recorded_as, digest if kind == "remove" else value, called, time.monotonic(), found)
 
 
-def _judge(history: dict[str, list[Operation]]) -> str:
-    for tag, operations in history.items():
-        wrong = first_violation(operations)
-        if wrong is not None:
-            shown = "\n".join(
-                f"  {one.called:.6f} to {one.returned:.6f} {one.kind} {one.value} {'' if one.found else '(404)'}"
-                for one in wrong
-            )
-            raise Violation(f"the tag {tag} is no linearizable register; the last of these does not fit:\n{shown}")
-    return f"{sum(map(len, history.values()))} operations on {len(history)} tags are linearizable"
+Seen = tuple[str | None, bool]
+
+
+def _push(client: Client, name: str, reference: str, body: bytes) -> Seen:
+    client.expect(client.put_manifest(name, reference, body), 201)
+    return digest_of(body), True
+
+
+def _read(client: Client, name: str, reference: str, body: bytes) -> Seen:
+    path = f"/v2/{name}/manifests/{reference}"
+    answer = client.expect(client.request("GET", path, headers={"Accept": MANIFEST}), 200, 404)
+    if answer.status == 404:
+        return None, False
+    seen = answer.headers["docker-content-digest"]
+    if digest_of(answer.body) != seen:
+        raise Violation(f"{path} was answered with {seen} and other content")
+    return seen, True
+
+
+def _pull(client: Client, name: str, reference: str, body: bytes) -> Seen:
+    """Read a manifest and then all that it names: in these workloads no blob is ever deleted."""
+    path = f"/v2/{name}/manifests/{reference}"
+    answer = client.expect(client.request("GET", path, headers={"Accept": MANIFEST}), 200, 404)
+    missing = client.missing_blobs(name, answer.body) if answer.status == 200 else []
+    if missing:
+        raise Violation(f"{path} was served without its blobs {missing}")
+    return (digest_of(answer.body), True) if answer.status == 200 else (None, False)
+
+
+def _list(client: Client, name: str, reference: str, body: bytes) -> Seen:
+    return None, client.has_tag(name, reference)
+
+
+def _delete(client: Client, name: str, reference: str, body: bytes) -> Seen:
+    answer = client.expect(client.request("DELETE", f"/v2/{name}/manifests/{reference}"), 202, 404)
+    return None, answer.status == 202
+
+
+def _remove(client: Client, name: str, reference: str, body: bytes) -> Seen:
+    return _delete(client, name, digest_of(body), body)
+
+
+_OPERATIONS: dict[str, Callable[[Client, str, str, bytes], Seen]] = {
+    "push": _push,
+    "read": _read,
+    "pull": _pull,
+    "list": _list,
+    "delete": _delete,
+    "remove": _remove,
+}
 
 
 __all__ = ["WORKLOADS", "Run", "UnexpectedAnswer", "Violation"]

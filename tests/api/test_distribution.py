@@ -280,6 +280,7 @@ def test_lists_come_in_pages(client: FlaskClient, image: bytes) -> None:
     assert pages == [["10", "9", "B"], ["_x", "a", "a.1"], ["b"]]
     assert client.get("/v2/a/tags/list?last=a.0").get_json()["tags"] == ["a.1", "b"]
     assert client.get("/v2/a/tags/list?n=0").get_json()["tags"] == []
+    assert len(client.get("/v2/a/tags/list?n=0000000000002").get_json()["tags"]) == 2
     assert client.get("/v2/a/tags/list?n=99999999999999999999").status_code == 200
     for bad in ("-1", "x", "1.5", "", "²"):
         assert code(client.get(f"/v2/a/tags/list?n={bad}")) == "PAGINATION_NUMBER_INVALID"

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
 import sys
-import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
@@ -25,48 +24,20 @@ from scripts.benchmark.wire import KEPT, Answer, BadAnswerError, Reader, request
 from tests.servers import running_server
 
 
-class _Files(BaseHTTPRequestHandler):
-    """Answers a path /N with N bytes, in chunks below /chunked, then closing below /closing; anything else is 404."""
-
-    protocol_version = "HTTP/1.1"
-
-    def do_GET(self) -> None:
-        kind, _, size = self.path[1:].rpartition("/")
-        content = b"x" * int(size) if size.isdecimal() else b"nothing"
-        self.send_response(200 if size.isdecimal() else 404)
-        if kind == "closing":
-            self.send_header("Connection", "close")
-        if kind == "chunked":
-            self.send_header("Transfer-Encoding", "chunked")
-            content = b"%x\r\n%b\r\n0\r\n\r\n" % (len(content), content)
-        else:
-            self.send_header("Content-Length", str(len(content)))
-        self.end_headers()
-        self.wfile.write(content)
-
-    def log_message(self, *args: object) -> None:
-        """Say nothing."""
-
-
-class _Server(ThreadingHTTPServer):
-    """Says nothing of clients that go away, as the benchmark does at the first wrong answer."""
-
-    def handle_error(self, *args: object) -> None:
-        if not isinstance(sys.exception(), ConnectionError):
-            super().handle_error(*args)  # type: ignore[arg-type]
-
-
 @pytest.fixture
 def files() -> Iterator[Target]:
-    server = _Server(("127.0.0.1", 0), _Files)
-    # Its threads end with their connections; waiting for them at the end proves that the client closes its own.
-    server.daemon_threads = False
-    thread = threading.Thread(target=server.serve_forever, args=(0.01,))
-    thread.start()
-    yield Target("files", "127.0.0.1", server.server_port, os.getpid())
-    server.shutdown()
-    thread.join()
-    server.server_close()
+    """A server in a process of its own, so that nothing else of this test run is measured with it."""
+    command = [sys.executable, "-m", "tests.scripts.files_server"]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as server:
+        assert server.stdout is not None
+        yield Target("files", "127.0.0.1", int(server.stdout.readline()), server.pid)
+        server.communicate(timeout=10)
+    assert server.returncode == 0
+
+
+def children() -> set[str]:
+    """Return the processes that this one has started and that have not ended."""
+    return {one for task in Path("/proc/self/task").iterdir() for one in (task / "children").read_text().split()}
 
 
 def read(data: bytes, pieces: list[int], *, bodiless: bool = False) -> Answer | None:
@@ -226,12 +197,13 @@ def test_the_command_measures_and_writes_its_figures(
         "--directory",
         str(tmp_path),
     ]
+    before = children()
     assert command.main(arguments) == 0
     document = json.loads(written.read_text())
     assert len(document["rounds"]["get"]["zot"]) == 2
     assert document["machine"]["cores"] == os.cpu_count()
     assert "GET of a manifest by tag" in capsys.readouterr().out
-    assert processes.tree(os.getpid()) == [os.getpid()]
+    assert children() == before
 
 
 @contextmanager

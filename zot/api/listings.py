@@ -75,7 +75,8 @@ def _limit() -> int:
         return LONGEST_PAGE
     if not (asked.isascii() and asked.isdigit()):
         raise PaginationInvalid(f"n={asked[:40]!r} is not a number of entries", "give n as 0 or a positive number")
-    return min(int(asked[:10]), LONGEST_PAGE)
+    digits = asked.lstrip("0") or "0"
+    return LONGEST_PAGE if len(digits) > len(str(LONGEST_PAGE)) else min(int(digits), LONGEST_PAGE)
 
 
 def _link(path: str, query: dict[str, str] | list[tuple[str, str]]) -> dict[str, str]:

@@ -101,7 +101,7 @@ def _begin(name: str, session: str) -> int | None:
         f"Content-Range {header[:80]!r} does not fit a body of {length} bytes",
         "send `first-last`, both counted from 0, with as many bytes as that",
         status=416,
-        headers={"Location": uploads.location(name, session)},
+        headers={"Location": uploads.location(name, uploads.check_session(name, session))},
     )
 
 

@@ -7,9 +7,10 @@ what the referrers listing shows (image specification, `manifest.md` and `image-
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, PlainValidator, ValidationError
+from pydantic_core import from_json
 
 from zot.errors import DigestInvalid, ManifestInvalid
 from zot.oci import digest as digests
@@ -17,6 +18,8 @@ from zot.oci import media_types
 from zot.oci.digest import Digest
 
 MAX_BYTES = 4 * 1024 * 1024
+# Of what a client sent, so much is repeated in an error.
+_SHOWN = 160
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +49,7 @@ def parse(body: bytes, media_type: str) -> Manifest:
     """
     model = _Index if media_type in media_types.INDEXES else _Image
     try:
-        read = model.model_validate_json(body)
+        read = model.model_validate(_read(body))
     except ValidationError as error:
         raise _explain(error) from None
     _check_media_type(read, media_type)
@@ -58,9 +61,17 @@ def parse(body: bytes, media_type: str) -> Manifest:
 def media_type_of(body: bytes) -> str | None:
     """Return the `mediaType` that a body names itself, for clients that send no Content-Type."""
     try:
-        return _Common.model_validate_json(body).media_type
-    except ValidationError:
+        return _Common.model_validate(_read(body)).media_type
+    except (ValidationError, ManifestInvalid):
         return None
+
+
+def _read(body: bytes) -> Any:
+    """Read JSON, without the constants that are not JSON (RFC 8259) though many parsers take them."""
+    try:
+        return from_json(body, allow_inf_nan=False)
+    except ValueError as error:
+        raise ManifestInvalid(f"it is no JSON: {str(error)[:_SHOWN]}", "push a manifest in JSON") from None
 
 
 def _parse_digest(text: object) -> Digest:
@@ -88,7 +99,7 @@ class _Common(_Model):
 
 
 class _Versioned(_Common):
-    schema_version: Annotated[Literal[2], Field(alias="schemaVersion")]
+    schema_version: Annotated[int, Field(alias="schemaVersion", ge=2, le=2)]
     artifact_type: Annotated[str | None, Field(alias="artifactType")] = None
     subject: _Descriptor | None = None
     annotations: dict[str, str] | None = None
@@ -145,10 +156,10 @@ def _from_index(read: _Index, media_type: str) -> Manifest:
 
 def _explain(error: ValidationError) -> ManifestInvalid:
     first = error.errors(include_url=False, include_context=False, include_input=False)[0]
-    where = ".".join(str(part) for part in first["loc"]) or "the document"
+    where = ".".join(str(part) for part in first["loc"])[:_SHOWN] or "the document"
     more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
     return ManifestInvalid(
-        f"{where}: {first['msg']}{more}",
+        f"{where}: {first['msg'][: 2 * _SHOWN]}{more}",
         "push a manifest that follows the OCI image specification or docker's manifest schema 2",
         detail={"field": where},
     )

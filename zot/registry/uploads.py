@@ -113,11 +113,17 @@ def _digest_of(store: Store, key: str, upload: Upload, algorithm: str) -> str:
     return running.hexdigest()
 
 
+def check_session(name: str, session: str) -> str:
+    """Return the identifier if it can be one of a session; raises `BlobUploadUnknown`."""
+    if _SESSION.fullmatch(session) is None:
+        raise _unknown(name, session)
+    return session
+
+
 @contextmanager
 def _hold(store: Store, name: str, session: str) -> Iterator[Upload]:
     """Hold a session of the repository against all other requests."""
-    if _SESSION.fullmatch(session) is None:
-        raise _unknown(name, session)
+    check_session(name, session)
     with ExitStack() as stack:
         try:
             upload = stack.enter_context(store.storage.upload(paths.upload(name, session)))

@@ -31,7 +31,7 @@ class LeaderProcess:
         if self._process is not None:
             if self._process.poll() is None:
                 return
-            log.error("the leader process ended with %s and is started again", self._process.returncode)
+            log.error("the leader process ended and is started again")
             self._process = None
             self._not_before = now + self._pause
             self._pause = min(self._pause * 2, _SLOWEST_RESTART)

@@ -7,13 +7,17 @@ import logging
 import select
 import socket
 import time
+from collections.abc import Callable, Iterable, MutableMapping
 from contextlib import suppress
 from typing import Any
 
+from gunicorn.http.body import ChunkedReader, LengthReader
 from gunicorn.http.errors import ExpectationFailed, LimitRequestHeaders, LimitRequestLine, ParseException
 from gunicorn.workers.gthread import ThreadWorker
 
 from zot.errors import RegistryError
+
+Application = Callable[[MutableMapping[str, Any], Callable[..., Any]], Iterable[bytes]]
 
 log = logging.getLogger(__name__)
 
@@ -25,6 +29,8 @@ _STATUSES: dict[type[ParseException], tuple[int, str]] = {
 
 
 _MOMENT_MS = 2
+# gunicorn reads away so much of a body that the application left.
+_DRAINED = 64 * 1024
 
 
 def _is_readable_soon(connection: socket.socket) -> bool:
@@ -33,11 +39,52 @@ def _is_readable_soon(connection: socket.socket) -> bool:
     return bool(poll.poll(_MOMENT_MS))
 
 
+class EndWhatIsUnread:
+    """WSGI middleware that ends the connection, and says so, if an answer leaves a long or broken body unread.
+
+    gunicorn reads away the rest of a short body; after a long one it would promise to keep the connection, and hang up.
+    """
+
+    def __init__(self, application: Application) -> None:
+        self._application = application
+
+    def __call__(self, environ: MutableMapping[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
+        """Look at the body when the answer begins."""
+        if "CONTENT_LENGTH" not in environ and "HTTP_TRANSFER_ENCODING" not in environ:
+            return self._application(environ, start_response)
+
+        def start(status: str, headers: list[tuple[str, str]], exc_info: Any = None) -> Any:
+            if _is_unread(environ["wsgi.input"]):
+                environ["wsgi.input"].request.must_close = True
+            return start_response(status, headers, exc_info)
+
+        return self._application(environ, start)
+
+
+def _is_unread(body: Any) -> bool:
+    if getattr(body, "failed", False):
+        return True
+    reader = getattr(body, "reader", None)
+    if isinstance(reader, LengthReader):
+        return reader.length > _DRAINED
+    return isinstance(reader, ChunkedReader) and reader.parser is not None
+
+
 class Worker(ThreadWorker):
     """Answers what is no HTTP request, and so never reaches the application, with an OCI error document too."""
 
     _noted = 0.0
     _taken = 0
+
+    def load_wsgi(self) -> None:
+        """Load the application."""
+        super().load_wsgi()
+        self.wsgi = EndWhatIsUnread(self.wsgi)
+
+    def handle_request(self, req: Any, conn: Any) -> Any:
+        """Serve one request, which its body leads back to."""
+        req.body.request = req
+        return super().handle_request(req, conn)
 
     def enqueue_req(self, conn: Any) -> None:
         """Hand a connection to a thread, and count it."""
