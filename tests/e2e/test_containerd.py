@@ -29,7 +29,13 @@ def ctr(need: Callable[..., str], run: Run, short: Path) -> Iterator[Run]:
         daemon = subprocess.Popen([program, "-c", settings, "-l", "warn"], stdout=log, stderr=log)
 
     def call(*arguments: str | Path) -> str:
-        return run("ctr", "-a", f"{short}/s", *arguments)
+        try:
+            return run("ctr", "-a", f"{short}/s", *arguments)
+        except AssertionError as error:
+            # Between ctr and its daemon, not between it and us: seen once in hundreds of runs, on a busy machine.
+            if "rpc error: code = Internal desc = unexpected EOF" not in str(error):
+                raise
+            return run("ctr", "-a", f"{short}/s", *arguments)
 
     try:
         wait_until((short / "s").exists, "containerd listens")
