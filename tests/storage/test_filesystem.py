@@ -97,7 +97,7 @@ def test_a_link_too_many_is_said(disk: Filesystem, monkeypatch: pytest.MonkeyPat
     for number in (errno.EMLINK, errno.EXDEV, errno.EPERM):
         monkeypatch.setattr(os, "link", raising(number))
         with pytest.raises(CannotLink):
-            disk.link("a/two", "a/one")
+            disk.link("a/two", "a/one", shared="s/one")
     put(disk, "a/three", b"y")
     assert disk.read("a/three") == b"y"
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import re
-from typing import NamedTuple, Protocol
+from typing import BinaryIO, NamedTuple, Protocol
 
 from zot.errors import DigestInvalid
 
 _GRAMMAR = re.compile(r"sha256:[0-9a-f]{64}|sha512:[0-9a-f]{128}|sha384:[0-9a-f]{96}")
+_PIECE = 1024 * 1024
 
 
 class Hasher(Protocol):
@@ -64,3 +65,11 @@ def hasher(algorithm: str) -> Hasher:
 def of(content: bytes, algorithm: str = "sha256") -> Digest:
     """Compute the digest of some bytes."""
     return Digest(algorithm, hashlib.new(algorithm, content).hexdigest())
+
+
+def of_file(file: BinaryIO, algorithm: str) -> Digest:
+    """Compute the digest of what an open file holds from where it stands."""
+    running = hashlib.new(algorithm)
+    while piece := file.read(_PIECE):
+        running.update(piece)
+    return Digest(algorithm, running.hexdigest())

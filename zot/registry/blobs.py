@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable
+from contextlib import suppress
 
 from zot.errors import BlobUnknown, Denied, ManifestInvalid, RegistryError
 from zot.oci import digest as digests
@@ -19,34 +20,59 @@ log = logging.getLogger(__name__)
 def stat(store: Store, name: str, digest: Digest) -> Stat:
     """Describe a blob. Raises `BlobUnknown`, or `NameUnknown` if there is no such repository."""
     try:
-        return store.storage.stat(paths.blob(name, digest))
+        found = store.storage.stat(paths.blob(name, digest))
     except NotFound:
         raise _unknown(store, name, digest) from None
+    if found.suspect:
+        open_blob(store, name, digest).file.close()
+    return found
 
 
 def open_blob(store: Store, name: str, digest: Digest, start: int = 0) -> Content:
-    """Open a blob from byte `start`. Raises as `stat` does."""
+    """Open a blob from byte `start`. Raises as `stat` does.
+
+    A blob that another program may have altered is hashed first, once; if it is not what was pushed it is set aside,
+    and unknown from then on, so that a client pushes it anew.
+    """
+    key = paths.blob(name, digest)
     try:
-        return store.storage.open(paths.blob(name, digest), start)
+        found = store.storage.open(key, start)
     except NotFound:
         raise _unknown(store, name, digest) from None
+    if found.suspect:
+        _examine(store, name, digest, found)
+        found.file.seek(start)
+    return found
+
+
+def _examine(store: Store, name: str, digest: Digest, found: Content) -> None:
+    """Vouch for a blob whose content is right after all; raises `BlobUnknown` for one that is damaged."""
+    key = paths.blob(name, digest)
+    found.file.seek(0)
+    if digests.of_file(found.file, digest.algorithm) == digest:
+        store.storage.vouch(key)
+        return
+    found.file.close()
+    log.error("%s of %s was damaged behind our back; it is set aside and served no more", digest, name)
+    store.on_damage()
+    with suppress(NotFound):
+        store.storage.set_aside(key)
+    raise BlobUnknown(
+        f"the blob {digest} of {name!r} was damaged on the server and has been set aside",
+        "push it again",
+        detail={"name": name, "digest": str(digest)},
+    )
 
 
 def add(store: Store, name: str, digest: Digest, upload: Upload) -> None:
     """Let a finished upload, whose digest was checked, be a blob of the repository.
 
-    With dedupe the repository shares the file of the master, or its own file becomes the master for others.
+    With dedupe the repository shares what others have pushed already, or others will share this.
     """
-    storage, own = store.storage, paths.blob(name, digest)
-    other = digest.algorithm != "sha256"
-    with storage.lock(paths.lock(name), shared=True):
+    with store.storage.lock(paths.lock(name), shared=True):
         repositories.ensure(store, name)
-        if store.dedupe and _share(store, own, digest, upload.size):
-            upload.discard()
-            return
-        storage.put(own, upload, new_directory=other)
-        if store.dedupe and not _is_manifest(store, name, digest):
-            _become_master(store, own, digest)
+        shared = paths.content(digest) if store.dedupe else None
+        store.storage.put(paths.blob(name, digest), upload, shared=shared, new_directory=digest.algorithm != "sha256")
 
 
 def mount(store: Store, name: str, digest: Digest, source: str | None) -> bool:
@@ -58,12 +84,15 @@ def mount(store: Store, name: str, digest: Digest, source: str | None) -> bool:
         return False
     if source is not None and _is_manifest(store, source, digest):
         return False
-    origin = paths.content(digest) if source is None else paths.blob(source, digest)
+    storage, shared = store.storage, paths.content(digest)
+    origin = None if source is None else paths.blob(source, digest)
+    if not (storage.is_shared(shared) if origin is None else _is_here(store, origin)):
+        return False
     try:
-        store.storage.stat(origin)
-        with store.storage.lock(paths.lock(name), shared=True):
+        with storage.lock(paths.lock(name), shared=True):
             repositories.ensure(store, name)
-            store.storage.link(paths.blob(name, digest), origin, new_directory=digest.algorithm != "sha256")
+            other = digest.algorithm != "sha256"
+            storage.link(paths.blob(name, digest), origin, shared=shared, new_directory=other)
     except (NotFound, CannotLink):
         return False
     return True
@@ -80,8 +109,7 @@ def delete(store: Store, name: str, digest: Digest) -> None:
     with store.storage.lock(paths.lock(name), shared=False):
         stat(store, name, digest)
         _refuse_if_named(store, name, digest, seen)
-        store.storage.delete(paths.blob(name, digest))
-    _forget_lone_master(store, digest)
+        store.storage.remove(paths.blob(name, digest), shared=paths.content(digest))
 
 
 def missing(store: Store, name: str, wanted: Iterable[Digest]) -> list[Digest]:
@@ -103,44 +131,6 @@ def references(store: Store, name: str, digest: Digest) -> frozenset[str]:
     named = frozenset(str(one) for one in (*parsed.blobs, *parsed.children))
     store.references.keep(str(digest), named, weight=len(named) + 1)
     return named
-
-
-def _share(store: Store, own: str, digest: Digest, size: int) -> bool:
-    """Link a repository's blob to its master; False if there is none or it can't be linked once more."""
-    master = paths.content(digest)
-    try:
-        if store.storage.stat(master).size != size:
-            log.error("the content of %s is damaged and is replaced by what a client just pushed", digest)
-            store.on_damage()
-            store.storage.delete(master)
-            return False
-        store.storage.link(own, master, new_directory=digest.algorithm != "sha256")
-    except NotFound:
-        return False
-    except CannotLink:
-        # The master has as many links as the file system allows: the copy that comes now is the next master.
-        store.on_copy()
-        store.storage.delete(master)
-        return False
-    return True
-
-
-def _become_master(store: Store, own: str, digest: Digest) -> None:
-    """Link the master to a blob that was just put. Losing this race, or this name, costs a duplicate later."""
-    try:
-        store.storage.link(paths.content(digest), own, durable=False)
-    except CannotLink:
-        store.on_copy()
-
-
-def _forget_lone_master(store: Store, digest: Digest) -> None:
-    """Remove a master that no repository shares; a link that is made meanwhile keeps the content."""
-    master = paths.content(digest)
-    try:
-        if store.storage.stat(master).links == 1:
-            store.storage.delete(master)
-    except NotFound:
-        return
 
 
 def _refuse_if_named(store: Store, name: str, digest: Digest, seen: set[str]) -> None:

@@ -20,14 +20,12 @@ def _nothing() -> None:
 class Store:
     """Storage, settings and this worker's caches. With `sparse` a manifest may name blobs that are not here.
 
-    `on_copy` is called when a repository gets its own copy of a blob because a hard link failed, `on_damage` when
-    something is missing or wrong that can't be by the rules of this package.
+    `on_damage` is called when something is missing or wrong that can't be by the rules of this package.
     """
 
     storage: Storage
     dedupe: bool = True
     sparse: bool = False
-    on_copy: Callable[[], None] = _nothing
     on_damage: Callable[[], None] = _nothing
     manifests: Recent[str, bytes] = field(default_factory=lambda: Recent(_MANIFEST_CACHE_BYTES))
     references: Recent[str, frozenset[str]] = field(default_factory=lambda: Recent(_REMEMBERED_REFERENCES))

@@ -14,6 +14,7 @@ from itertools import count
 from types import TracebackType
 from typing import TypeVar
 
+from zot.storage.linux import sync_filesystem
 from zot.storage.protocol import Full, NotFound, StorageError, Unavailable
 
 DIRECTORY_MODE = 0o700
@@ -88,6 +89,21 @@ class Disk:
         for directory in to_sync:
             self.sync_directory(directory)
 
+    def write_unsynced(self, path: str, content: bytes) -> None:
+        """Give a file this content; after a power cut it may have none, or not be there."""
+        temporary = self.temporary_name()
+        fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, FILE_MODE)
+        try:
+            write_all(fd, content)
+        finally:
+            os.close(fd)
+        self._rename(temporary, path, sync_last=False)
+
+    def sync_everything(self, directory: str) -> None:
+        """Make all that was ever written to the file system of this directory durable."""
+        if self._commit:
+            sync_filesystem(directory)
+
     def temporary_name(self) -> str:
         """Return a path that no other file has."""
         return f"{self._temporary}/{os.getpid()}-{next(self._numbers)}"
@@ -111,7 +127,14 @@ class Disk:
                 self.sync_file(fd)
             finally:
                 os.close(fd)
-            self.in_directory(path, lambda: os.rename(temporary, path), sync_last=not new_directory)
+        except BaseException:
+            os.unlink(temporary)
+            raise
+        self._rename(temporary, path, sync_last=not new_directory)
+
+    def _rename(self, temporary: str, path: str, *, sync_last: bool) -> None:
+        try:
+            self.in_directory(path, lambda: os.rename(temporary, path), sync_last=sync_last)
         except BaseException:
             os.unlink(temporary)
             raise

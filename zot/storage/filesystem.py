@@ -10,59 +10,19 @@ import errno
 import fcntl
 import io
 import os
+import time
 from bisect import bisect_right
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
 
 from zot.errors import StartupError
-from zot.storage.disk import FILE_MODE, Disk, TranslatedErrors, write_all
+from zot.storage.disk import FILE_MODE, Disk, TranslatedErrors
+from zot.storage.file_upload import FileUpload
 from zot.storage.locks import FileLocks
 from zot.storage.names import NameCache
-from zot.storage.protocol import Busy, CannotLink, Change, Content, Full, NotFound, Stat, Upload
-
-_PIECE = 1024 * 1024
-_NO_LINKS = frozenset({errno.EMLINK, errno.EXDEV, errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS})
-
-
-class FileUpload:
-    """An upload: one file that grows, held by a flock."""
-
-    def __init__(self, fd: int, path: str, errors: TranslatedErrors) -> None:
-        self.fd = fd
-        self.path = path
-        self._errors = errors
-        self._size = os.fstat(fd).st_size
-
-    @property
-    def size(self) -> int:
-        """Bytes written so far."""
-        return self._size
-
-    def write(self, data: bytes | memoryview) -> None:
-        """Append, wholly or not at all."""
-        try:
-            write_all(self.fd, data)
-        except OSError as error:
-            os.ftruncate(self.fd, self._size)
-            raise self._errors.translate(error) from error
-        self._size += len(data)
-
-    def read(self) -> Iterator[memoryview]:
-        """Yield the bytes from the start."""
-        buffer = memoryview(bytearray(_PIECE))
-        position = 0
-        while got := self._read_piece(buffer, position):
-            yield buffer[:got]
-            position += got
-
-    def discard(self) -> None:
-        """Remove the file, unless it has become content already."""
-        with self._errors, suppress(FileNotFoundError):
-            os.unlink(self.path)
-
-    def _read_piece(self, buffer: memoryview, position: int) -> int:
-        with self._errors:
-            return os.preadv(self.fd, [buffer], position)
+from zot.storage.protocol import Busy, Change, Content, Full, NotFound, Stat, Upload
+from zot.storage.sharing import NO_LINKS, Sharing
+from zot.storage.stamps import is_suspect, stamp
 
 
 class Filesystem:
@@ -72,6 +32,7 @@ class Filesystem:
         self._root = os.path.abspath(root)
         self._private = f"{self._root}/{private}"
         self._disk = Disk(f"{self._private}/tmp", commit=commit)
+        self.sharing = Sharing(self._disk)
         self._locks = FileLocks(f"{self._private}/locks")
         self._names = NameCache()
         self._errors = TranslatedErrors(self._root)
@@ -90,18 +51,19 @@ class Filesystem:
 
     def stat(self, key: str) -> Stat:
         """Describe the file."""
+        path = self._path(key)
         with self._errors:
-            found = os.stat(self._path(key))
-        return Stat(found.st_size, found.st_ctime, found.st_nlink)
+            found = os.stat(path)
+        return Stat(found.st_size, found.st_ctime, is_suspect(path, found))
 
     def open(self, key: str, start: int = 0) -> Content:
         """Open the file."""
         with self._errors:
             file = io.FileIO(self._path(key))
-            size = os.fstat(file.fileno()).st_size
+            found = os.fstat(file.fileno())
             if start:
                 file.seek(start)
-        return Content(file, size)
+        return Content(file, found.st_size, is_suspect(file.fileno(), found))
 
     @contextmanager
     def upload(self, name: str, *, create: bool = False) -> Iterator[Upload]:
@@ -116,32 +78,74 @@ class Filesystem:
         finally:
             os.close(fd)
 
-    def put(self, key: str, upload: Upload, *, new_directory: bool = False) -> None:
-        """Sync the upload's file and rename it, so to speak: link, then unlink, so that existing content stays."""
+    def put(self, key: str, upload: Upload, *, shared: str | None = None, new_directory: bool = False) -> None:
+        """Link the key to the master, the file under `shared`; without one the upload's file is it from now on.
+
+        The file is renamed, so to speak: linked, then unlinked, so that existing content stays. The name of a master is
+        not synced: losing it costs a duplicate.
+        """
         assert isinstance(upload, FileUpload), "a store takes only its own uploads"
         path = self._path(key)
         with self._errors:
+            if shared is not None and self.sharing.share(path, self._path(shared), upload.size, new_directory):
+                upload.discard()
+                return
+            stamp(upload.fd)
             self._disk.sync_file(upload.fd)
-            self._disk.in_directory(path, lambda: self._take_over(upload, path), sync_last=not new_directory)
+            is_new = self._disk.in_directory(
+                path, lambda: self.sharing.take_over(upload, path), sync_last=not new_directory
+            )
             self._disk.sync_name(path, new_directory=new_directory)
+            # A file that was there already may be one that other programs rewrite in place.
+            if shared is not None and is_new:
+                self.sharing.become_master(path, self._path(shared))
 
-    def link(self, key: str, to: str, *, durable: bool = True, new_directory: bool = False) -> None:
+    def link(self, key: str, to: str | None, *, shared: str, new_directory: bool = False) -> None:
         """Make a hard link."""
-        path, source = self._path(key), self._path(to)
+        path, source = self._path(key), self._path(shared if to is None else to)
         with self._errors:
-            size = os.stat(source).st_size
-            synced_here = durable and not new_directory
-            self._disk.in_directory(path, lambda: self._link_once(source, path, size), sync_last=synced_here)
-            if durable:
-                self._disk.sync_name(path, new_directory=new_directory)
+            self.sharing.link(source, path, os.stat(source).st_size, new_directory)
+
+    def is_shared(self, shared: str) -> bool:
+        """Tell whether there is a master."""
+        return os.path.exists(self._path(shared))
+
+    def remove(self, key: str, *, shared: str) -> None:
+        """Unlink the file, and its master if that has no other name; a link made meanwhile keeps the content."""
+        self.delete(key)
+        master = self._path(shared)
+        with self._errors, suppress(FileNotFoundError):
+            if os.stat(master).st_nlink == 1:
+                os.unlink(master)
+
+    def vouch(self, key: str) -> None:
+        """Stamp the file as it is."""
+        with self._errors:
+            fd = os.open(self._path(key), os.O_RDONLY | os.O_CLOEXEC)
+            try:
+                stamp(fd)
+            finally:
+                os.close(fd)
+
+    def set_aside(self, key: str) -> None:
+        """Rename the file into a directory of the store's own."""
+        path = self._path(key)
+        with self._errors:
+            aside = f"{self._private}/damaged/{time.time_ns()}-{os.path.basename(key)}"
+            self._disk.in_directory(aside, lambda: os.rename(path, aside), sync_last=True)
+            self._disk.sync_name(aside)
+            self._disk.sync_name(path)
 
     def read(self, key: str) -> bytes:
         """Read the whole file."""
         with self._errors:
             return _read(self._path(key))
 
-    def write(self, key: str, document: bytes, *, new_directory: bool = False) -> None:
+    def write(self, key: str, document: bytes, *, once: bool = False, new_directory: bool = False) -> None:
         """Replace the file, unless it is that already and has no other name."""
+        if once:
+            self.update(key, lambda before: document if before is None else before, new_directory=new_directory)
+            return
         path = self._path(key)
         with self._errors:
             if document:
@@ -160,6 +164,18 @@ class Filesystem:
             elif found[0] is not None:
                 os.unlink(path)
                 self._disk.sync_name(path)
+
+    def write_many(self, documents: Iterable[tuple[str, bytes]]) -> None:
+        """Write files without syncing each, then the whole file system."""
+        with self._errors:
+            for key, document in documents:
+                self._disk.write_unsynced(self._path(key), document)
+            self._disk.sync_everything(self._root)
+
+    def touch(self, key: str) -> None:
+        """Renew the file's times."""
+        with self._errors:
+            os.utime(self._path(key))
 
     def make_prefixes(self, *prefixes: str) -> None:
         """Make the directories."""
@@ -213,36 +229,12 @@ class Filesystem:
             # Whoever wrote it may not have synced its name yet.
             self._disk.sync_name(path, new_directory=new_directory)
 
-    def _take_over(self, upload: FileUpload, path: str) -> None:
-        try:
-            self._link_once(upload.path, path, upload.size)
-        except CannotLink:
-            os.rename(upload.path, path)
-        else:
-            os.unlink(upload.path)
-
-    def _link_once(self, source: str, path: str, size: int) -> None:
-        try:
-            os.link(source, path)
-        except FileExistsError:
-            if os.stat(path).st_size != size:
-                self._replace_by_link(source, path)
-        except OSError as error:
-            if error.errno in _NO_LINKS:
-                raise CannotLink(os.strerror(error.errno)) from error
-            raise
-
-    def _replace_by_link(self, source: str, path: str) -> None:
-        temporary = self._disk.temporary_name()
-        os.link(source, temporary)
-        os.rename(temporary, path)
-
     def _probe(self, path: str) -> bool:
         self._disk.write(path, b"written to see whether this can be done\n")
         try:
             os.link(path, f"{path}-link")
         except OSError as error:
-            if error.errno not in _NO_LINKS:
+            if error.errno not in NO_LINKS:
                 raise
             return False
         else:

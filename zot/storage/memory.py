@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
@@ -18,7 +18,6 @@ class _Bytes:
 
     value: bytes
     modified: float = field(default_factory=time.time)
-    links: int = 1
 
 
 class _SharedLock:
@@ -84,6 +83,7 @@ class Memory:
 
     def __init__(self) -> None:
         self._keys: dict[str, _Bytes] = {}
+        self._shared: dict[str, _Bytes] = {}
         self._uploads: dict[str, bytearray] = {}
         self._held: set[str] = set()
         self._locks: dict[str, _SharedLock] = {}
@@ -92,7 +92,7 @@ class Memory:
     def stat(self, key: str) -> Stat:
         """Describe content."""
         found = self._find(key)
-        return Stat(len(found.value), found.modified, found.links)
+        return Stat(len(found.value), found.modified)
 
     def open(self, key: str, start: int = 0) -> Content:
         """Open content."""
@@ -117,31 +117,63 @@ class Memory:
         finally:
             self._held.remove(name)
 
-    def put(self, key: str, upload: Upload, *, new_directory: bool = False) -> None:
+    def put(self, key: str, upload: Upload, *, shared: str | None = None, new_directory: bool = False) -> None:
         """Keep an upload's bytes under a key."""
         assert isinstance(upload, MemoryUpload), "a store takes only its own uploads"
         with self._guard:
             known = self._keys.get(key)
             if known is None or len(known.value) != upload.size:
-                self._assign(key, _Bytes(bytes(upload.data), links=0))
+                content = self._shared.get(shared or "") or _Bytes(bytes(upload.data))
+                self._keys[key] = content
+                if shared is not None:
+                    self._shared[shared] = content
             upload.discard()
 
-    def link(self, key: str, to: str, *, durable: bool = True, new_directory: bool = False) -> None:
+    def link(self, key: str, to: str | None, *, shared: str, new_directory: bool = False) -> None:
         """Share content between two keys."""
         with self._guard:
-            source = self._find(to)
+            if to is None and shared not in self._shared:
+                raise NotFound(shared)
+            source = self._shared[shared] if to is None else self._find(to)
             known = self._keys.get(key)
             if known is None or len(known.value) != len(source.value):
-                self._assign(key, source)
+                self._keys[key] = source
             source.modified = time.time()
+
+    def is_shared(self, shared: str) -> bool:
+        """Tell whether there is such content."""
+        return shared in self._shared
+
+    def remove(self, key: str, *, shared: str) -> None:
+        """Forget a key, and what it shared when it was the last."""
+        with self._guard:
+            self._keys.pop(key, None)
+            if not any(one is self._shared.get(shared) for one in self._keys.values()):
+                self._shared.pop(shared, None)
+
+    def vouch(self, key: str) -> None:
+        """Do nothing: nobody else can reach the bytes."""
+
+    def set_aside(self, key: str) -> None:
+        """Forget the key."""
+        self.delete(key)
 
     def read(self, key: str) -> bytes:
         """Return a document."""
         return self._find(key).value
 
-    def write(self, key: str, document: bytes, *, new_directory: bool = False) -> None:
+    def write(self, key: str, document: bytes, *, once: bool = False, new_directory: bool = False) -> None:
         """Replace a document."""
-        self.update(key, lambda _: document)
+        self.update(key, lambda before: before if once and before is not None else document)
+
+    def write_many(self, documents: Iterable[tuple[str, bytes]]) -> None:
+        """Replace documents."""
+        for key, document in documents:
+            self.write(key, document)
+
+    def touch(self, key: str) -> None:
+        """Renew the time."""
+        self._find(key).modified = time.time()
 
     def update(self, key: str, change: Change, *, new_directory: bool = False) -> None:
         """Change a document."""
@@ -150,8 +182,8 @@ class Memory:
             after = change(None if known is None else known.value)
             if after is None:
                 self.delete(key)
-            elif known is None or known.value != after or known.links > 1:
-                self._assign(key, _Bytes(after, links=0))
+            else:
+                self._keys[key] = _Bytes(after)
 
     def make_prefixes(self, *prefixes: str) -> None:
         """Do nothing: keys need no prefix here."""
@@ -160,9 +192,7 @@ class Memory:
         """Forget keys."""
         with self._guard:
             for key in keys:
-                gone = self._keys.pop(key, None)
-                if gone is not None:
-                    gone.links -= 1
+                self._keys.pop(key, None)
 
     def list(self, prefix: str, after: str = "") -> Iterator[str]:
         """Yield names below a prefix."""
@@ -184,8 +214,3 @@ class Memory:
             return self._keys[key]
         except KeyError:
             raise NotFound(key) from None
-
-    def _assign(self, key: str, content: _Bytes) -> None:
-        self.delete(key)
-        content.links += 1
-        self._keys[key] = content

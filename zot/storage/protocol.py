@@ -1,10 +1,12 @@
 """What every driver can do, and how it fails.
 
 A key is a relative path of ASCII components joined by `/`. A document is a small value that is read and replaced whole;
-content is a large value that is written once and then only read. Whatever a method has done when it returns is durable,
-unless its sentence says otherwise or the store was opened with `commit: false`. `new_directory` says that the last
-component but one of the key may be as new as the key itself, perhaps made by another process a moment ago, so that a
-driver with directories makes that name durable too.
+content is a large value that is written once and then only read. Several keys may stand for the same content: those
+that were put or linked with the same `shared` key, which is the driver's own and stands for nothing itself.
+
+Whatever a method has done when it returns is durable, unless its sentence says otherwise or the store was opened with
+`commit: false`. `new_directory` says that the last component but one of the key may be as new as the key itself,
+perhaps made by another process a moment ago, so that a driver with directories makes that name durable too.
 
     StorageError
       NotFound     the key stands for nothing
@@ -17,7 +19,7 @@ driver with directories makes that name durable too.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager
 from typing import BinaryIO, NamedTuple, Protocol
 
@@ -53,18 +55,22 @@ class Unavailable(StorageError):
 
 
 class Stat(NamedTuple):
-    """Size in bytes; when it was last changed or asked for, in seconds since 1970; how many keys share the content."""
+    """Size in bytes; when it was last changed or asked for, in seconds since 1970; whether it may have been altered."""
 
     size: int
     modified: float
-    links: int
+    suspect: bool = False
 
 
 class Content(NamedTuple):
-    """Opened content and its whole size in bytes; the caller closes the file."""
+    """Opened content and its whole size in bytes; the caller closes the file.
+
+    It is suspect if its size or time differ from what the store gave it, as if another program had written to it.
+    """
 
     file: BinaryIO
     size: int
+    suspect: bool = False
 
 
 class Upload(Protocol):
@@ -96,23 +102,46 @@ class Storage(Protocol):
     def upload(self, name: str, *, create: bool = False) -> AbstractContextManager[Upload]:
         """Take hold of an upload, making it first if `create`. Raises `NotFound` and `Busy`."""
 
-    def put(self, key: str, upload: Upload, *, new_directory: bool = False) -> None:
+    def put(self, key: str, upload: Upload, *, shared: str | None = None, new_directory: bool = False) -> None:
         """Let the key stand for a finished and verified upload, which ends with that.
 
-        Content of the same size that is there already stays; of another size it is damaged, and replaced.
+        With `shared` the content that others have put under that name is taken instead, if there is any. Content of
+        the same size that is there already stays, unless it is suspect; of another size it is damaged, and replaced.
         """
 
-    def link(self, key: str, to: str, *, durable: bool = True, new_directory: bool = False) -> None:
-        """Let the key stand for the content of `to`, if it does not stand for content of that size already.
+    def link(self, key: str, to: str | None, *, shared: str, new_directory: bool = False) -> None:
+        """Let the key stand for the content of `to`; None means whatever others have put under `shared`.
 
-        A link that is not durable may be gone after a power cut. Raises `NotFound` if `to` is not there, `CannotLink`.
+        Content of the same size that is there already stays. Raises `NotFound` if there is nothing to link to, and
+        `CannotLink`.
         """
+
+    def is_shared(self, shared: str) -> bool:
+        """Tell whether `link` would find content under this name."""
+
+    def remove(self, key: str, *, shared: str) -> None:
+        """Let the key stand for nothing, and forget its content when no other key shares it."""
+
+    def vouch(self, key: str) -> None:
+        """Take content as it is now for what the store was given: it is suspect no longer."""
+
+    def set_aside(self, key: str) -> None:
+        """Let the key stand for nothing, and keep its damaged content where nobody is served it."""
 
     def read(self, key: str) -> bytes:
         """Return a document. Raises `NotFound`."""
 
-    def write(self, key: str, document: bytes, *, new_directory: bool = False) -> None:
-        """Let the key stand for a document, at once and whatever it stood for; for what never changes."""
+    def write(self, key: str, document: bytes, *, once: bool = False, new_directory: bool = False) -> None:
+        """Let the key stand for a document, at once and whatever it stood for; for what never changes.
+
+        With `once` a document that is there already stays.
+        """
+
+    def write_many(self, documents: Iterable[tuple[str, bytes]]) -> None:
+        """Write documents, in no order, which are durable together when this returns: cheaper than one by one."""
+
+    def touch(self, key: str) -> None:
+        """Renew when a document was last changed; needs no space. Raises `NotFound`."""
 
     def update(self, key: str, change: Change, *, new_directory: bool = False) -> None:
         """Replace a document atomically by what `change` makes of it; None stands for no document, before and after.

@@ -1,0 +1,39 @@
+"""Two calls of Linux that Python does not offer, with what stands for them elsewhere."""
+
+from __future__ import annotations
+
+import ctypes
+import errno
+import os
+
+_RENAME_EXCHANGE = 2
+_AT_FDCWD = -100
+_library = ctypes.CDLL(None, use_errno=True)
+
+
+def sync_filesystem(directory: str) -> None:
+    """Write all that is dirty in the file system of a directory, syncfs(2); without that call, of all of them."""
+    call = getattr(_library, "syncfs", None)
+    if call is None:
+        os.sync()
+        return
+    fd = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        if call(fd) != 0:
+            number = ctypes.get_errno()
+            raise OSError(number, os.strerror(number), directory)
+    finally:
+        os.close(fd)
+
+
+def exchange(one: str, other: str) -> bool:
+    """Let two files change names at once, renameat2(2); False where that can't be done."""
+    call = getattr(_library, "renameat2", None)
+    if call is None:
+        return False
+    if call(_AT_FDCWD, os.fsencode(one), _AT_FDCWD, os.fsencode(other), _RENAME_EXCHANGE) == 0:
+        return True
+    number = ctypes.get_errno()
+    if number in (errno.EINVAL, errno.ENOSYS):
+        return False
+    raise OSError(number, os.strerror(number), other)
