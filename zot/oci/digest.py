@@ -8,6 +8,8 @@ from typing import BinaryIO, NamedTuple, Protocol
 
 from zot.errors import DigestInvalid
 
+ALGORITHMS = ("sha256", "sha384", "sha512")
+
 _GRAMMAR = re.compile(r"sha256:[0-9a-f]{64}|sha512:[0-9a-f]{128}|sha384:[0-9a-f]{96}")
 _PIECE = 1024 * 1024
 

@@ -154,6 +154,11 @@ def _delete_some(store: Store, name: str, digest: Digest, seen: set[str]) -> boo
     return True
 
 
+def tags_of(store: Store, name: str, digest: Digest) -> list[str]:
+    """Return the tags that stand for a manifest, in byte order."""
+    return [tag for tag in store.storage.list(paths.tagged(name, digest)) if _stands_for(store, name, tag, digest)]
+
+
 def _facts_of(store: Store, name: str, digest: Digest) -> list[str]:
     """Return the keys of a manifest's facts, the one that lets it be found by digest last."""
     own = [paths.index(name, digest), paths.manifest(name, digest)]

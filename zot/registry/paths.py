@@ -40,6 +40,11 @@ def blob(name: str, digest: Digest) -> str:
     return f"{name}/blobs/{digest.algorithm}/{digest.hex}"
 
 
+def blobs(name: str, algorithm: str) -> str:
+    """Return the prefix of a repository's blobs and manifests of one algorithm."""
+    return f"{name}/blobs/{algorithm}"
+
+
 def layout_file(name: str, file: str) -> str:
     """Return the key of `oci-layout` or `index.json` of a repository."""
     return f"{name}/{file}"
