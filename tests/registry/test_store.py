@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Iterator
 from dataclasses import replace
 
@@ -384,3 +385,17 @@ def test_docker_manifests_are_manifests(push_blob: PushBlob, push_manifest: Push
     body = manifest(mediaType=DOCKER_MANIFEST)
     with pytest.raises(ManifestBlobUnknown):
         push_manifest("a", body, media_type=DOCKER_MANIFEST)
+
+
+def test_sessions_left_behind_are_swept(store: Store) -> None:
+    """Sessions that nobody wrote to since a time are dropped; those that are held, or are younger, stay."""
+    old, held = uploads.start(store, "a"), uploads.start(store, "a")
+    time.sleep(0.05)
+    limit = time.time()
+    time.sleep(0.05)
+    young = uploads.start(store, "a")
+    with store.storage.upload(paths.upload("a", held)):
+        assert uploads.sweep(store, limit) == 1
+    assert uploads.status(store, "a", held) == uploads.status(store, "a", young) == 0
+    with pytest.raises(BlobUploadUnknown):
+        uploads.status(store, "a", old)

@@ -109,6 +109,26 @@ def test_a_discarded_upload_is_gone(storage: Storage) -> None:
         pass
 
 
+def test_uploads_are_listed_with_their_last_write(storage: Storage) -> None:
+    """Every upload is listed until it ends, and what is written to it makes it younger."""
+    with storage.upload("one", create=True):
+        pass
+    with storage.upload("two", create=True) as upload:
+        upload.write(b"x")
+    before = dict(storage.uploads())
+    assert set(before) == {"one", "two"}
+    assert all(abs(time.time() - written) < 60 for written in before.values())
+    time.sleep(0.05)
+    with storage.upload("one") as upload:
+        assert upload.written == before["one"]
+        upload.write(b"x")
+    with storage.upload("two") as upload:
+        upload.discard()
+    after = dict(storage.uploads())
+    assert set(after) == {"one"}
+    assert after["one"] > before["one"]
+
+
 @pytest.mark.parametrize("size", [6, 200_000])
 @pytest.mark.parametrize("source", ["a/one", None])
 def test_link_shares_content(storage: Storage, source: str | None, size: int) -> None:

@@ -1,9 +1,9 @@
 """The leader process: one per store, started and watched by the server's master.
 
-    python -m zot.jobs.leader --parent PID < configuration.json
+    python -m zot.jobs.leader --parent PID [--store ROUTE] < configuration.json
 
-It waits for the leader's lock of the store, which another server on the same store may hold, and then keeps the
-projection up until it is told to stop (SIGTERM) or its parent is gone. Before it ends it projects what is still dirty.
+It waits for the leader's lock of the store, which another server on the same store may hold, and then sees to its
+duties until it is told to stop (SIGTERM) or its parent is gone.
 """
 
 from __future__ import annotations
@@ -14,72 +14,82 @@ import os
 import signal
 import sys
 import time
+from collections.abc import Callable
 from contextlib import ExitStack
 from types import FrameType
 
 from zot.config import Config
+from zot.jobs import duties
+from zot.jobs.duties import Duty
 from zot.logs import configure
-from zot.registry import layout
 from zot.registry.opening import open_stores
-from zot.registry.store import Store
-from zot.storage.protocol import StorageError
+from zot.storage.protocol import Storage, StorageError
 
 log = logging.getLogger(__name__)
 
 LOCK = "leader"
-_PAUSE = 1.0
-# Projecting takes at most a twentieth of one core: after a pass the leader rests for 19 times as long.
+# A duty takes at most a twentieth of one core: it is done again after 19 times as long as it took, or after a minute.
 _REST = 19
+_LONGEST_REST = 60.0
 
 
 class Leader:
-    """Projects one store, pass after pass."""
+    """Sees to the duties of one store, one after the other."""
 
-    def __init__(self, store: Store, parent: int) -> None:
-        self._store = store
+    def __init__(self, storage: Storage, parent: int) -> None:
+        self._storage = storage
         self._parent = parent
-        self._known = layout.remember()
-        self._stopping = False
         self._waiting = False
+        self.is_stopping = False
 
     def stop(self, _signal: int, _frame: FrameType | None) -> None:
-        """End what waits now; a pass under way goes on to its end, and one more follows."""
-        self._stopping = True
+        """End what waits now; a duty under way is finished."""
+        self.is_stopping = True
         if self._waiting:
             self._waiting = False
             raise _Stop
 
-    def run(self) -> None:
-        """Lead until told to stop, or until the parent is gone."""
+    def run(self, take_up: Callable[[], list[Duty]]) -> None:
+        """Lead until told to stop, or until the parent is gone; `take_up` is called when the store is ours to lead."""
         with ExitStack() as held:
             try:
                 self._waiting = True
-                held.enter_context(self._store.storage.lock(LOCK, shared=False))
+                held.enter_context(self._storage.lock(LOCK, shared=False))
                 self._waiting = False
             except _Stop:
                 return
-            while not self._stopping and os.getppid() == self._parent:
-                begun = time.monotonic()
-                self.project_dirty()
-                self._pause(max(_PAUSE, _REST * (time.monotonic() - begun)))
-            self.project_dirty()
+            due = dict.fromkeys(take_up(), 0.0)
+            while self._goes_on():
+                for duty in [duty for duty, when in due.items() if when <= time.monotonic()]:
+                    if self._goes_on():
+                        due[duty] = _do(duty)
+                self._pause(min(due.values()) - time.monotonic())
+            for duty in due:
+                if duty.at_end:
+                    _do(duty)
+
+    def _goes_on(self) -> bool:
+        return not self.is_stopping and os.getppid() == self._parent
 
     def _pause(self, seconds: float) -> None:
         try:
-            self._waiting = not self._stopping
+            self._waiting = not self.is_stopping
             if self._waiting:
-                time.sleep(seconds)
+                time.sleep(max(seconds, 0.0))
             self._waiting = False
         except _Stop:
             log.debug("stopping")
 
-    def project_dirty(self) -> None:
-        """Project every repository that changed; one that fails is tried again with the next pass."""
-        try:
-            for name in layout.dirty(self._store):
-                layout.project(self._store, name, self._known)
-        except StorageError as error:
-            log.error("index.json can't be written now: %s", error)
+
+def _do(duty: Duty) -> float:
+    """Do a duty; one that the storage fails is done again when it is due. Returns when that is, on the steady clock."""
+    begun = time.monotonic()
+    try:
+        duty.work()
+    except StorageError as error:
+        log.error("what the leader does is put off: %s", error)
+    ended = time.monotonic()
+    return ended + max(duty.pace, min(_REST * (ended - begun), _LONGEST_REST))
 
 
 class _Stop(BaseException):
@@ -90,13 +100,15 @@ def main(arguments: list[str]) -> int:
     """Read the configuration from standard input and lead."""
     parser = argparse.ArgumentParser(prog="zot.jobs.leader")
     parser.add_argument("--parent", type=int, required=True)
-    parent = parser.parse_args(arguments).parent
+    parser.add_argument("--store", default="/", metavar="ROUTE", help="lead the store of this sub-path")
+    options = parser.parse_args(arguments)
     config = Config.model_validate_json(sys.stdin.read())
     configure(config.log.level, config.log.output)
-    leader = Leader(open_stores(config).default, parent)
+    store = open_stores(config).at(options.store)
+    leader = Leader(store.storage, options.parent)
     signal.signal(signal.SIGTERM, leader.stop)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    leader.run()
+    leader.run(lambda: duties.of(store))
     return 0
 
 

@@ -25,6 +25,7 @@ _REMEMBERED = 200_000
 LAYOUT = b'{"imageLayoutVersion":"1.0.0"}'
 
 Descriptor = dict[str, object]
+Known = Recent[str, Descriptor]
 
 
 class ForeignIndexError(Exception):
@@ -38,7 +39,10 @@ def dirty(store: Store) -> Iterator[str]:
             yield names.decode(encoded)
 
 
-Known = Recent[str, Descriptor]
+def project_dirty(store: Store, known: Known) -> None:
+    """Write the index of every repository that changed; what could not be written is tried again the next time."""
+    for name in dirty(store):
+        project(store, name, known)
 
 
 def remember() -> Known:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import uuid
 from collections.abc import Iterable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 
 from zot.errors import BlobUploadInvalid, BlobUploadUnknown, DigestInvalid
 from zot.oci import digest as digests
@@ -75,6 +75,21 @@ def push(store: Store, name: str, digest: Digest, body: Body) -> None:
             store.hashes.forget(key)
             upload.discard()
             raise
+
+
+def sweep(store: Store, older_than: float) -> int:
+    """Drop the sessions that were last written to before a time, in seconds since 1970; returns how many.
+
+    One that a request holds is spared, and so is one that was written to meanwhile.
+    """
+    swept = 0
+    for key, written in store.storage.uploads():
+        if written < older_than:
+            with suppress(NotFound, Busy), store.storage.upload(key) as upload:
+                if upload.written < older_than:
+                    upload.discard()
+                    swept += 1
+    return swept
 
 
 def _complete(store: Store, name: str, key: str, upload: Upload, digest: Digest, body: Body) -> None:

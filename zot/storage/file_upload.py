@@ -25,6 +25,12 @@ class FileUpload:
         """Bytes written so far."""
         return self._size
 
+    @property
+    def written(self) -> float:
+        """When the file was last written to."""
+        with self._errors:
+            return os.fstat(self.fd).st_mtime
+
     def write(self, data: bytes | memoryview) -> None:
         """Append, wholly or not at all."""
         try:

@@ -78,6 +78,13 @@ class Filesystem:
         finally:
             os.close(fd)
 
+    def uploads(self) -> Iterator[tuple[str, float]]:
+        """Yield the uploads' files."""
+        with self._errors, os.scandir(f"{self._private}/uploads") as entries:
+            for entry in entries:
+                with suppress(FileNotFoundError):
+                    yield entry.name, entry.stat(follow_symlinks=False).st_mtime
+
     def put(self, key: str, upload: Upload, *, shared: str | None = None, new_directory: bool = False) -> None:
         """Link the key to the master, the file under `shared`; without one the upload's file is it from now on.
 

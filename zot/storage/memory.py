@@ -51,22 +51,37 @@ class _SharedLock:
                 self._changed.notify_all()
 
 
+@dataclass
+class _Arriving:
+    """The bytes of an upload, and when the last of them came."""
+
+    data: bytearray = field(default_factory=bytearray)
+    written: float = field(default_factory=time.time)
+
+
 class MemoryUpload:
     """An upload that is a byte array."""
 
-    def __init__(self, uploads: dict[str, bytearray], name: str) -> None:
+    def __init__(self, uploads: dict[str, _Arriving], name: str) -> None:
         self.name = name
         self._uploads = uploads
-        self.data = uploads[name]
+        self._arriving = uploads[name]
+        self.data = self._arriving.data
 
     @property
     def size(self) -> int:
         """Bytes written so far."""
         return len(self.data)
 
+    @property
+    def written(self) -> float:
+        """When it was last written to."""
+        return self._arriving.written
+
     def write(self, data: bytes | memoryview) -> None:
         """Append."""
         self.data += data
+        self._arriving.written = time.time()
 
     def read(self) -> Iterator[memoryview]:
         """Yield the bytes."""
@@ -84,7 +99,7 @@ class Memory:
     def __init__(self) -> None:
         self._keys: dict[str, _Bytes] = {}
         self._shared: dict[str, _Bytes] = {}
-        self._uploads: dict[str, bytearray] = {}
+        self._uploads: dict[str, _Arriving] = {}
         self._held: set[str] = set()
         self._locks: dict[str, _SharedLock] = {}
         self._guard = threading.RLock()
@@ -106,7 +121,7 @@ class Memory:
         """Take hold of an upload."""
         with self._guard:
             if create:
-                self._uploads[name] = bytearray()
+                self._uploads[name] = _Arriving()
             if name not in self._uploads:
                 raise NotFound(name)
             if name in self._held:
@@ -116,6 +131,11 @@ class Memory:
             yield MemoryUpload(self._uploads, name)
         finally:
             self._held.remove(name)
+
+    def uploads(self) -> Iterator[tuple[str, float]]:
+        """Yield the uploads."""
+        with self._guard:
+            yield from [(name, upload.written) for name, upload in self._uploads.items()]
 
     def put(self, key: str, upload: Upload, *, shared: str | None = None, new_directory: bool = False) -> None:
         """Keep an upload's bytes under a key."""

@@ -80,6 +80,10 @@ class Upload(Protocol):
     def size(self) -> int:
         """Bytes written so far."""
 
+    @property
+    def written(self) -> float:
+        """When it was last written to, in seconds since 1970; when it began, if it never was."""
+
     def write(self, data: bytes | memoryview) -> None:
         """Append; promises nothing before `Storage.put`. Raises `Full`."""
 
@@ -101,6 +105,9 @@ class Storage(Protocol):
 
     def upload(self, name: str, *, create: bool = False) -> AbstractContextManager[Upload]:
         """Take hold of an upload, making it first if `create`. Raises `NotFound` and `Busy`."""
+
+    def uploads(self) -> Iterator[tuple[str, float]]:
+        """Yield the uploads that are there, each with the time of its last write, in seconds since 1970."""
 
     def put(self, key: str, upload: Upload, *, shared: str | None = None, new_directory: bool = False) -> None:
         """Let the key stand for a finished and verified upload, which ends with that.
