@@ -1,7 +1,7 @@
 """The configuration: typed, strict, in the format of zot."""
 
-from zot.config.document import Problem
-from zot.config.load import ConfigError, default_config, load
+from zot.config.load import Checked, check, default_config, load
 from zot.config.model import Config
+from zot.config.problems import ConfigError, Problem
 
-__all__ = ["Config", "ConfigError", "Problem", "default_config", "load"]
+__all__ = ["Checked", "Config", "ConfigError", "Problem", "check", "default_config", "load"]

@@ -2,38 +2,47 @@
 
 from __future__ import annotations
 
-from difflib import get_close_matches
-from typing import Any
+import os
+from collections.abc import Mapping
+from typing import Any, NamedTuple
 
-from pydantic import BaseModel, ValidationError
+from pydantic import ValidationError
 
-from zot.config.document import Document, Path_, Problem, Unreadable, read
 from zot.config.model import Config
+from zot.config.nodes import is_empty
+from zot.config.problems import ConfigError, Problem
+from zot.config.resolve import KeyPath, Resolver
+from zot.config.source import read
 
 _REMEDIES = {
     "missing": "add it",
     "string_too_short": "give it a value",
+    "too_short": "give it a value",
     "bool_parsing": "use true or false",
     "bool_type": "use true or false",
     "int_parsing": "use a whole number",
     "int_type": "use a whole number",
     "int_from_float": "use a whole number",
+    "float_parsing": "use a number",
+    "float_type": "use a number",
+    "finite_number": "use a number",
+    "greater_than": "use a larger number",
     "greater_than_equal": "use a larger number",
     "less_than_equal": "use a smaller number",
     "string_type": "use a text",
-    "list_type": "use a list",
-    "literal_error": "use one of those",
+    "tuple_type": "use a list",
+    "dict_type": "use a section with keys of its own",
     "model_type": "use a section with keys of its own",
     "model_attributes_type": "use a section with keys of its own",
+    "literal_error": "use one of those",
 }
 
 
-class ConfigError(Exception):
-    """A file that is no configuration; `problems` has all that is wrong with it, at least one."""
+class Checked(NamedTuple):
+    """A file that was checked: what it says, if it is valid, and all that is wrong or to be warned of, by place."""
 
-    def __init__(self, problems: list[Problem]) -> None:
-        super().__init__("\n".join(str(problem) for problem in problems))
-        self.problems = problems
+    config: Config | None
+    problems: list[Problem]
 
 
 def default_config(root: str, *, port: int = 8080) -> Config:
@@ -43,90 +52,40 @@ def default_config(root: str, *, port: int = 8080) -> Config:
 
 def load(file: str) -> Config:
     """Read and check a file. Raises `ConfigError`."""
-    try:
-        document = read(file)
-    except Unreadable as error:
-        raise ConfigError([error.problem]) from None
-    if not document.values:
+    checked = check(file)
+    if checked.config is None:
+        raise ConfigError(checked.problems)
+    return checked.config
+
+
+def check(file: str, environ: Mapping[str, str] = os.environ) -> Checked:
+    """Read a file and tell all that is wrong with it. Raises `ConfigError` if there is nothing to check."""
+    source = read(file)
+    node = source.document()
+    if node is None or is_empty(node):
         raise ConfigError([Problem(file, 1, 1, "", "it is empty", "begin with a storage section")])
-    problems = [_repeated(file, document, path) for path in document.repeated]
+    resolver = Resolver(source, Config, environ)
+    values = resolver.resolve(node)
+    config = None
+    problems = resolver.problems
     try:
-        config = Config.model_validate(_rename(document.values, Config))
+        config = Config.model_validate(values)
     except ValidationError as error:
-        problems += [_explain(file, document, one) for one in error.errors(include_url=False)]
-    if problems:
-        raise ConfigError(sorted(problems))
-    return config
+        problems += [_explain(resolver, one) for one in error.errors(include_url=False)]
+    if any(not problem.warning for problem in problems):
+        config = None
+    return Checked(config, [source.show(problem) for problem in sorted(problems)])
 
 
-def _rename(values: Any, model: type[BaseModel]) -> Any:
-    """Give keys, which are in lower case here, the spelling that the model knows."""
-    if not isinstance(values, dict):
-        return values
-    fields = {str(field.alias).lower(): (str(field.alias), field.annotation) for field in model.model_fields.values()}
-    renamed = {}
-    for key, value in values.items():
-        alias, kind = fields.get(key, (key, None))
-        section = _section(kind)
-        renamed[alias] = value if section is None else _rename(value, section)
-    return renamed
-
-
-def _section(kind: object) -> type[BaseModel] | None:
-    """Return a field's type if that is a section."""
-    return kind if isinstance(kind, type) and issubclass(kind, BaseModel) else None
-
-
-def _repeated(file: str, document: Document, path: Path_) -> Problem:
-    return Problem(file, *document.places[path], _dotted(document, path), "it is given twice", "leave one of them out")
-
-
-def _explain(file: str, document: Document, error: Any) -> Problem:
-    path: Path_ = tuple(part.lower() if isinstance(part, str) else part for part in error["loc"])
+def _explain(resolver: Resolver, error: Any) -> Problem:
+    path: KeyPath = error["loc"]
     kind, what = error["type"], error["msg"]
+    what = what[:1].lower() + what[1:]
     remedy = _REMEDIES.get(kind, "use a value of that kind")
-    if kind == "extra_forbidden":
-        what, remedy = "there is no such key", _nearest(path)
-    elif kind == "missing":
+    if kind == "missing":
         what = "it is missing"
+    elif kind.startswith("model_"):
+        what = "it is no section"
     elif kind == "value_error":
         remedy, what = str(error["ctx"]["error"]), f"{error['input']!r} is none of the known values"
-    place = _place(document, path)
-    return Problem(file, *place, _dotted(document, error["loc"]), what, remedy)
-
-
-def _place(document: Document, path: Path_) -> tuple[int, int]:
-    """Return where a key stands, or the nearest one above it that is there."""
-    while path and path not in document.places:
-        path = path[:-1]
-    return document.places.get(path, (1, 1))
-
-
-def _dotted(document: Document, path: Path_) -> str:
-    """Spell a key as the file does, and what is not there as the model does."""
-    lower = tuple(part.lower() if isinstance(part, str) else part for part in path)
-    return ".".join(document.written.get(lower[: end + 1], str(path[end])) for end in range(len(path)))
-
-
-def _nearest(path: Path_) -> str:
-    known = _keys(Config)
-    section = ".".join(str(part) for part in path[:-1])
-    here = [key for key in known if key.lower().rpartition(".")[0] == section]
-    elsewhere = [key for key in known if key.lower().rpartition(".")[2] == str(path[-1])]
-    if elsewhere:
-        return f"did you mean {elsewhere[0]}"
-    names = {key.lower().rpartition(".")[2]: key for key in here}
-    close = get_close_matches(str(path[-1]), names, n=1, cutoff=0.6)
-    return f"did you mean {names[close[0]]}" if close else "leave it out"
-
-
-def _keys(model: type[BaseModel], prefix: str = "") -> list[str]:
-    """Return all keys of a model, dotted."""
-    found = []
-    for field in model.model_fields.values():
-        key = f"{prefix}{field.alias}"
-        found.append(key)
-        section = _section(field.annotation)
-        if section is not None:
-            found += _keys(section, f"{key}.")
-    return found
+    return resolver.problem(path, what, remedy)

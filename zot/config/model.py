@@ -1,85 +1,44 @@
-"""Every key that a configuration may have, with its type and default.
+"""The whole configuration: its sections, one module each.
 
 pydantic checks it: it reports all that is wrong at once, with the place of each, and is typed through and through.
 """
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from zot.config.extensions import Extensions
+from zot.config.http import Http
+from zot.config.log import Log
+from zot.config.scheduler import Cluster, Scheduler
+from zot.config.section import REQUIRED, Section, setting
+from zot.config.storage import Storage
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
-from pydantic.alias_generators import to_camel
-
-# The names that zot knows, and Python's for them.
-LEVELS = {
-    "trace": "debug",
-    "debug": "debug",
-    "info": "info",
-    "warn": "warning",
-    "warning": "warning",
-    "error": "error",
-    "fatal": "error",
-    "panic": "error",
-}
-
-
-def _read_level(value: object) -> object:
-    level = LEVELS.get(str(value).lower())
-    if level is None:
-        raise ValueError("use one of " + ", ".join(LEVELS))
-    return level
-
-
-def _read_list(value: object) -> object:
-    """Let one value stand for a list of one, as zot does."""
-    return [value] if isinstance(value, str) else value
-
-
-class Section(BaseModel):
-    """A section: frozen, and without keys that it does not know."""
-
-    model_config = ConfigDict(
-        frozen=True, extra="forbid", alias_generator=to_camel, populate_by_name=True, coerce_numbers_to_str=True
-    )
-
-
-class Storage(Section):
-    """Where the registry keeps what it is given.
-
-    `root_directory` is made if it is not there. With `dedupe` repositories share the file of a blob that they have in
-    common. `commit` syncs every file and directory before a push is acknowledged; without it a power cut may lose what
-    was acknowledged.
-    """
-
-    root_directory: Annotated[str, Field(min_length=1)]
-    dedupe: bool = True
-    commit: bool = True
-
-
-class Http(Section):
-    """Where the registry listens.
-
-    Port 0 lets the system choose one. `compat` names what is accepted beyond the OCI specifications: `docker2s2`,
-    docker's manifests, as zot has it, and `sparse`, image manifests whose blobs are not all here, which mirrors of a
-    part of an image need. Left out, docker's manifests are accepted; an empty list refuses them too.
-    """
-
-    address: Annotated[str, Field(min_length=1)] = "127.0.0.1"
-    port: Annotated[int, Field(ge=0, le=65535)] = 8080
-    compat: Annotated[list[Literal["docker2s2", "sparse"]] | None, BeforeValidator(_read_list)] = None
-
-
-class Log(Section):
-    """What is logged, from `level` on, and to which file; standard error if `output` is empty."""
-
-    level: Annotated[str, BeforeValidator(_read_level)] = "info"
-    output: str = ""
+SPECIFICATION = "1.1.1"
 
 
 class Config(Section):
-    """The whole configuration. `dist_spec_version` is for the reader of the file only."""
+    """The whole configuration."""
 
-    dist_spec_version: str = "1.1.1"
-    storage: Storage
-    http: Http = Http()
-    log: Log = Log()
+    dist_spec_version: str = setting(
+        SPECIFICATION, "The version of the specification; for the reader of the file only."
+    )
+    go_version: str = setting("", "For the reader of the file only.")
+    commit: str = setting("", "For the reader of the file only; storage.commit is another key.")
+    release_tag: str = setting("", "For the reader of the file only.")
+    binary_type: str = setting("", "For the reader of the file only.")
+    storage: Storage = setting(REQUIRED, "Where the registry keeps what it is given.")
+    http: Http = setting(Http(), "Where the registry listens, and how it speaks.")
+    log: Log = setting(Log(), "What is logged, and where to.")
+    extensions: Extensions = setting(Extensions(), "What a registry may do beyond pushing and pulling.")
+    scheduler: Scheduler = setting(Scheduler(), "How much is done beside serving.", acted_on=False)
+    cluster: Cluster | None = setting(
+        None, "Members that share the repositories among them.", needless="every replica serves all repositories"
+    )
+
+    def to_json(self) -> str:
+        """Return it with its secrets, for a process of the server itself; `from_json` reads it."""
+        return self.model_dump_json(by_alias=True, context={"secrets": True})
+
+    @classmethod
+    def from_json(cls, text: str) -> Config:
+        """Return what `to_json` wrote."""
+        return cls.model_validate_json(text)

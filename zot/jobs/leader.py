@@ -102,7 +102,7 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--parent", type=int, required=True)
     parser.add_argument("--store", default="/", metavar="ROUTE", help="lead the store of this sub-path")
     options = parser.parse_args(arguments)
-    config = Config.model_validate_json(sys.stdin.read())
+    config = Config.from_json(sys.stdin.read())
     configure(config.log.level, config.log.output)
     store = open_stores(config).at(options.store)
     leader = Leader(store.storage, options.parent)

@@ -20,7 +20,7 @@ class LeaderProcess:
     """One child that runs `zot.jobs.leader`; see there what it does."""
 
     def __init__(self, config: Config) -> None:
-        self._config = config.model_dump_json(by_alias=True).encode()
+        self._config = config.to_json().encode()
         self._process: subprocess.Popen[bytes] | None = None
         self._pause = 1.0
         self._not_before = 0.0

@@ -1,0 +1,196 @@
+"""From a document to the values of a section: keys in any case and by any of their names, secrets from elsewhere.
+
+What a document has that the sections don't know is told here; whether values are right is pydantic's to say.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping as AnyMapping
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any
+
+from zot.config.keys import Setting, acts, all_keys, each, settings
+from zot.config.nodes import Entry, Items, Mapping, Node, Place, Scalar
+from zot.config.problems import ConfigError, Problem
+from zot.config.section import Section
+from zot.config.source import Source
+
+MOST_NODES = 100_000
+KeyPath = tuple[str | int, ...]
+
+_ELSEWHERE = re.compile(r"\$\{(?:(file):)?([^}]+)\}")
+
+
+class Resolver:
+    """Resolves one document against the sections below `top`.
+
+    `places` and `written` hold where each key stands and how it is spelled there, by its path in the sections.
+    """
+
+    def __init__(self, source: Source, top: type[Section], environ: AnyMapping[str, str]) -> None:
+        self.places: dict[KeyPath, Place] = {}
+        self.written: dict[KeyPath, str] = {}
+        self.problems: list[Problem] = []
+        self._source = source
+        self._top = top
+        self._environ = environ
+        self._nodes = 0
+
+    def resolve(self, node: Node) -> Any:
+        """Return plain values for pydantic. Raises `ConfigError` if there are too many."""
+        return self._section(node, self._top, (), above=True)
+
+    def problem(self, path: KeyPath, what: str, remedy: str, *, warning: bool = False) -> Problem:
+        """Return what is wrong with a key, at its place or that of the nearest section above it."""
+        place = next(
+            (self.places[path[:end]] for end in range(len(path), -1, -1) if path[:end] in self.places), Place(1, 1)
+        )
+        return self._source.problem(place, self.dotted(path), what, remedy, warning=warning)
+
+    def dotted(self, path: KeyPath) -> str:
+        """Spell a key as the file does, and what is not there as the sections do."""
+        parts = (
+            f"[{part}]" if isinstance(part, int) else "." + self.written.get(path[: end + 1], part)
+            for end, part in enumerate(path)
+        )
+        return "".join(parts).removeprefix(".")
+
+    def _count(self, node: Node) -> None:
+        """Stop before YAML's aliases stand for more than memory holds."""
+        self._nodes += 1
+        if self._nodes > MOST_NODES:
+            what = f"it has more than {MOST_NODES} values"
+            raise ConfigError([self._source.problem(node.place, "", what, "use fewer, and fewer aliases")])
+
+    def _section(self, node: Node, section: type[Section], path: KeyPath, *, above: bool | None) -> Any:
+        self._count(node)
+        if not isinstance(node, Mapping):
+            return self._plain(node, path)
+        values: dict[str, Any] = {}
+        for entry in node.entries:
+            setting = settings(section).get(entry.name.lower())
+            if setting is None:
+                self._unknown(entry, section, path)
+                continue
+            where = (*path, setting.name)
+            if self._is_new(entry, where):
+                value = self._value(entry.value, setting, where, self._tell_if_idle(setting, where, above))
+                if value is not None:
+                    values[setting.name] = value
+        return values
+
+    def _tell_if_idle(self, setting: Setting, path: KeyPath, above: bool | None) -> bool | None:
+        """Warn, once, of a key that changes nothing; return what those below inherit, None for no more warnings."""
+        if above is None:
+            return None
+        if setting.needless:
+            what = f"it changes nothing: {setting.needless}"
+        elif not acts(setting, above):
+            what = "this version does not act on it yet"
+        else:
+            return above if setting.acted_on is None else setting.acted_on
+        self.problems.append(self.problem(path, what, "leave it out", warning=True))
+        return None
+
+    def _value(self, node: Node, setting: Setting, path: KeyPath, above: bool | None) -> Any:
+        self._count(node)
+        container, section = setting.shape
+        if container == "map" and isinstance(node, Mapping):
+            entries = [entry for entry in node.entries if self._is_new(entry, (*path, entry.name))]
+            return {entry.name: self._one(entry.value, setting, (*path, entry.name), above) for entry in entries}
+        if container == "list" and isinstance(node, Items):
+            return [self._one(item, setting, (*path, number), above) for number, item in enumerate(node.items)]
+        if container == "list" and section is not None and isinstance(node, Mapping):
+            return [self._one(node, setting, (*path, 0), above)]
+        return self._one(node, setting, path, above)
+
+    def _one(self, node: Node, setting: Setting, path: KeyPath, above: bool | None) -> Any:
+        self.places.setdefault(path, node.place)
+        if setting.shape.section is not None:
+            return self._section(node, setting.shape.section, path, above=above)
+        if setting.secret and isinstance(node, Scalar):
+            self._source.hide(node.place, node.end)
+            return self._secret(node.value, path)
+        return self._plain(node, path)
+
+    def _plain(self, node: Node, path: KeyPath) -> Any:
+        self._count(node)
+        self.places.setdefault(path, node.place)
+        if isinstance(node, Scalar):
+            return node.value
+        if isinstance(node, Items):
+            return [self._plain(item, (*path, number)) for number, item in enumerate(node.items)]
+        return {entry.name: self._plain(entry.value, (*path, entry.name)) for entry in node.entries}
+
+    def _is_new(self, entry: Entry, path: KeyPath) -> bool:
+        """Note where a key stands; tell of one that is there already."""
+        if path in self.written:
+            line = self.places[path].line
+            what = f"it is given twice, first in line {line}"
+            self.problems.append(self._source.problem(entry.place, self.dotted(path), what, "leave one of them out"))
+            return False
+        self.places[path] = entry.place
+        self.written[path] = entry.name
+        return True
+
+    def _secret(self, value: Any, path: KeyPath) -> Any:
+        """Return a secret, from the environment or a file if it says `${NAME}` or `${file:PATH}`."""
+        match = _ELSEWHERE.fullmatch(value) if isinstance(value, str) else None
+        if match is None:
+            return value
+        is_file, name = match.groups()
+        if not is_file:
+            if name in self._environ:
+                return self._environ[name]
+            what, remedy = f"the environment variable {name} is not set", f"set {name}"
+        else:
+            try:
+                return Path(name).read_text().rstrip("\r\n")
+            except (OSError, ValueError) as error:
+                reason = (error.strerror or "").lower() if isinstance(error, OSError) else "it is not text in UTF-8"
+                what, remedy = f"the file {name} can't be read: {reason}", "name one that holds the secret"
+        self.problems.append(self.problem(path, what, remedy))
+        return ""
+
+    def _unknown(self, entry: Entry, section: type[Section], path: KeyPath) -> None:
+        """Tell of a key that is not known here, and hide its values, as it may be a secret's name misspelled."""
+        where = (*path, entry.name)
+        if not self._is_new(entry, where):
+            return
+        self._hide(entry.value)
+        what, remedy = explain_unknown(entry.name, section, self.dotted(path), self._top)
+        if section.free:
+            what = "this version does not know it, and ignores it"
+        self.problems.append(self.problem(where, what, remedy, warning=section.free))
+
+    def _hide(self, node: Node) -> None:
+        self._count(node)
+        if isinstance(node, Scalar):
+            self._source.hide(node.place, node.end)
+        for below in node.items if isinstance(node, Items) else ():
+            self._hide(below)
+        for entry in node.entries if isinstance(node, Mapping) else ():
+            self._hide(entry.value)
+
+
+def explain_unknown(name: str, section: type[Section], above: str, top: type[Section]) -> tuple[str, str]:
+    """Say what is wrong with a key that the section `above` does not have, and which one may have been meant."""
+    lower = name.lower()
+    elsewhere = [key for key in all_keys(top) if lower in (other.lower() for other in _names(key.setting))]
+    if elsewhere:
+        best = min(elsewhere, key=lambda key: key.depth)
+        right = best.path.rpartition(".")[0]
+        return (f"it belongs under {right}" if right else "it belongs at the top"), f"move it to {best.path}"
+    here = {other.lower(): setting.name for setting in each(section) for other in _names(setting)}
+    if close := get_close_matches(lower, here, n=1, cutoff=0.6):
+        return "there is no such key", f"did you mean {above}.{here[close[0]]}?".replace(" .", " ")
+    anywhere = {key.setting.name.lower(): key.path for key in reversed(all_keys(top))}
+    if close := get_close_matches(lower, anywhere, n=1, cutoff=0.8):
+        return "there is no such key", f"did you mean {anywhere[close[0]]}?"
+    return "there is no such key", "leave it out"
+
+
+def _names(setting: Setting) -> tuple[str, ...]:
+    return (setting.name, *setting.also)

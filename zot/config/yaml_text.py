@@ -1,0 +1,114 @@
+"""YAML, read so that every value keeps its place.
+
+Plain values stay the texts that they are (only `null`, `~` and nothing are nothing): the key that they belong to says
+whether they are a number, so that a user may be called `no` and a tag `1.10`. The parser is libyaml's where PyYAML has
+it; its events need no recursion, so how deep a file goes is limited here.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import yaml
+
+from zot.config.nodes import DEEPEST, Broken, Entry, Items, Mapping, Node, Place, Scalar
+
+_LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+_NOTHING = {"", "~", "null", "Null", "NULL"}
+_STANDARD = "tag:yaml.org,2002:"
+_MERGE = "<<"
+
+
+def read_yaml(text: str) -> Node | None:
+    """Return the document, or None if there is none. Raises `Broken`."""
+    try:
+        loader = _LOADER(text)
+        try:
+            return _Reader(loader).document()
+        finally:
+            loader.dispose()
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        place = _place(mark) if mark else Place(1, 1)
+        raise Broken(place, error.problem or "it is not YAML", "mend the YAML there") from None
+    except yaml.reader.ReaderError as error:
+        raise Broken(Place(1, 1), f"it has a character that YAML does not allow: {error.reason}", "remove it") from None
+
+
+class _Reader:
+    def __init__(self, loader: Any) -> None:
+        self._loader = loader
+        self._anchors: dict[str, Node] = {}
+
+    def document(self) -> Node | None:
+        self._loader.get_event()
+        if self._loader.check_event(yaml.StreamEndEvent):
+            return None
+        self._loader.get_event()
+        node = self._node(self._loader.get_event(), 0)
+        self._loader.get_event()
+        more = self._loader.get_event()
+        if not isinstance(more, yaml.StreamEndEvent):
+            raise Broken(_place(more.start_mark), "there is a second document", "keep one of them in a file of its own")
+        return node
+
+    def _node(self, event: Any, depth: int) -> Node:
+        place = _place(event.start_mark)
+        if depth > DEEPEST:
+            raise Broken(place, f"it is nested deeper than {DEEPEST}", "write it as the examples do")
+        if isinstance(event, yaml.AliasEvent):
+            if event.anchor not in self._anchors:
+                raise Broken(place, f"*{event.anchor} stands for nothing before it", f"write &{event.anchor} before it")
+            return self._anchors[event.anchor]
+        if event.tag not in (None, "!") and not event.tag.startswith(_STANDARD):
+            raise Broken(place, f"it has the tag {event.tag}", "leave the tag out")
+        node = self._untagged(event, place, depth)
+        if event.anchor is not None:
+            self._anchors[event.anchor] = node
+        return node
+
+    def _untagged(self, event: Any, place: Place, depth: int) -> Node:
+        if isinstance(event, yaml.ScalarEvent):
+            plain = event.style is None or event.style == ""
+            nothing = plain and event.value in _NOTHING and event.tag is None
+            return Scalar(place, _place(event.end_mark), None if nothing else event.value)
+        if isinstance(event, yaml.SequenceStartEvent):
+            items = []
+            while not isinstance(following := self._loader.get_event(), yaml.SequenceEndEvent):
+                items.append(self._node(following, depth + 1))
+            return Items(place, tuple(items))
+        return Mapping(place, self._entries(depth))
+
+    def _entries(self, depth: int) -> tuple[Entry, ...]:
+        entries: list[Entry] = []
+        merged: list[Entry] = []
+        while not isinstance(following := self._loader.get_event(), yaml.MappingEndEvent):
+            place = _place(following.start_mark)
+            if not isinstance(following, yaml.ScalarEvent):
+                raise Broken(place, "a key must be a text", "write it so")
+            value = self._node(self._loader.get_event(), depth + 1)
+            if following.value == _MERGE and not following.style:
+                merged += _merge(value)
+            else:
+                entries.append(Entry(following.value, place, value))
+        have = {entry.name.lower() for entry in entries}
+        for entry in merged:
+            if entry.name.lower() not in have:
+                have.add(entry.name.lower())
+                entries.append(entry)
+        return tuple(entries)
+
+
+def _merge(value: Node) -> list[Entry]:
+    """Return what `<<` adds: the keys of one map, or of several, the first of them going before."""
+    parts = value.items if isinstance(value, Items) else (value,)
+    entries: list[Entry] = []
+    for part in parts:
+        if not isinstance(part, Mapping):
+            raise Broken(value.place, "<< merges maps only", "name a map")
+        entries += part.entries
+    return entries
+
+
+def _place(mark: Any) -> Place:
+    return Place(mark.line + 1, mark.column + 1)
