@@ -25,6 +25,7 @@ setup(
         "prometheus-client>=0.20",
         "pydantic>=2.7,<3",
         "pyyaml>=6",
+        "wcmatch>=10",
     ],
     extras_require={
         "test": ["pytest>=8", "pytest-timeout>=2.3", "hypothesis>=6.100"],

@@ -13,6 +13,7 @@ from zot.api.guard import Guard, check_guarded
 from zot.api.metrics import metrics
 from zot.api.rendering import register_errors
 from zot.api.request_log import RequestLog
+from zot.auth.authority import Authority
 from zot.auth.policy import OpenPolicy
 from zot.config import Config
 from zot.cores import Cores
@@ -28,7 +29,7 @@ def create_app(config: Config) -> Flask:
     )
     damages = Counter("zot_storage_damages", "Content found missing or wrong when it was used.", registry=counted)
     stores = open_stores(config, on_copy=copies.inc, on_damage=damages.inc)
-    guard = Guard(OpenPolicy())
+    guard = Guard(Authority(OpenPolicy()))
 
     app = Flask("zot", static_folder=None)
     app.url_map.merge_slashes = False
@@ -36,6 +37,7 @@ def create_app(config: Config) -> Flask:
     app.register_blueprint(distribution(stores, guard, Cores(), _accepted(config)))
     app.register_blueprint(metrics(stores, guard, _over_all_workers(counted)))
     register_errors(app)
+    app.extensions["guard"] = guard
     check_guarded(app)
     app.wsgi_app = RequestLog(app.wsgi_app)  # type: ignore[method-assign]  # the way Flask documents it
     return app

@@ -115,7 +115,7 @@ def test_an_upload_goes_on_in_another_worker(store: Store) -> None:
     """A worker that has not seen the beginning reads it again before it believes a digest."""
     session = uploads.start(store, "a")
     uploads.append(store, "a", session, [b"begun here, "], None)
-    store.hashes.forget(paths.upload("a", session))
+    store.hashes.forget(paths.upload("a", session, ""))
     uploads.append(store, "a", session, [b"continued there"], None)
     uploads.finish(store, "a", session, digests.of(b"begun here, continued there"), [], None)
 
@@ -394,7 +394,7 @@ def test_sessions_left_behind_are_swept(store: Store) -> None:
     limit = time.time()
     time.sleep(0.05)
     young = uploads.start(store, "a")
-    with store.storage.upload(paths.upload("a", held)):
+    with store.storage.upload(paths.upload("a", held, "")):
         assert uploads.sweep(store, limit) == 1
     assert uploads.status(store, "a", held) == uploads.status(store, "a", young) == 0
     with pytest.raises(BlobUploadUnknown):

@@ -11,7 +11,7 @@ from zot.api.listings import ListingViews
 from zot.api.manifests import ManifestViews
 from zot.api.rendering import JSON
 from zot.api.uploads import UploadViews
-from zot.auth.policy import Action
+from zot.auth.actions import Action
 from zot.cores import Cores
 from zot.registry.stores import Stores
 
@@ -40,7 +40,7 @@ def distribution(stores: Stores, guard: Guard, cores: Cores, accepted: frozenset
     routes.add("/v2/<repository:name>/tags/list", ["GET"], read, listings.tags)
     routes.add("/v2/<repository:name>/referrers/<digest>", ["GET"], read, listings.referrers)
 
-    manifests = ManifestViews(stores, accepted)
+    manifests = ManifestViews(stores, guard, accepted)
     rule = "/v2/<repository:name>/manifests/<reference>"
     routes.add(rule, ["GET", "HEAD"], read, manifests.get)
     routes.add(rule, ["PUT"], create, manifests.put)

@@ -8,39 +8,96 @@ from typing import Any
 
 from flask import Blueprint, Flask, Response, request
 
-from zot.auth.policy import Action, Policy, Principal
-from zot.errors import Denied, NameInvalid, Unauthorized
+from zot.auth.actions import Action
+from zot.auth.authority import Authority
+from zot.auth.principal import ANONYMOUS, Credentials, Principal
+from zot.errors import Denied, NameInvalid, RegistryError, Unauthorized
 from zot.oci import names
 
 View = Callable[..., Response]
 
+# Clients that take an answer of 200 to their first question for a registry without logins, and then never send one.
+_ASK_FIRST = ("Docker-Client", "docker/", "containers/", "skopeo/", "Buildah/", "libpod/", "go-containerregistry/")
+
 
 class Guard:
-    """Says who is calling and refuses what the policy does not allow. Usable without a request of Flask's."""
+    """Says who is calling and refuses what the policy does not allow. Usable without a request of Flask's.
 
-    def __init__(self, policy: Policy) -> None:
-        self._policy = policy
+    `authority` may be replaced at any time by another one; a request that is under way goes on with either.
+    """
 
-    def identify(self) -> Principal:
-        """Return whoever sent the request."""
-        return Principal()
+    def __init__(self, authority: Authority) -> None:
+        self.authority = authority
+
+    def admit(self, credentials: Credentials, action: Action, repository: str | None) -> Principal:
+        """Return whoever sent the request, if they may do this.
+
+        Raises `Unauthorized` for an anonymous caller and for wrong credentials, `Denied` for a known caller who may
+        not, and `TooManyRequests` while too many logins fail.
+        """
+        if action is Action.HEALTH:
+            return ANONYMOUS
+        principal = self.identify(credentials)
+        refused = self.refusal(principal, action, repository)
+        if refused is None and action is Action.PING and not principal.name:
+            refused = self._challenge_at_first(credentials)
+        if refused is not None:
+            raise refused
+        return principal
+
+    def identify(self, credentials: Credentials) -> Principal:
+        """Return whoever sent the request. Raises `Unauthorized`, with a challenge, and `TooManyRequests`."""
+        try:
+            return self.authority.identify(credentials)
+        except Unauthorized as refused:
+            refused.headers |= self.authority.challenge(Action.PING, None)
+            raise
 
     def permits(self, principal: Principal, action: Action, repository: str) -> bool:
         """Tell whether the principal may do this to the repository."""
-        return self._policy.allows(principal, action, repository)
+        return self.authority.permits(principal, action, repository)
 
     def reads_everything(self, principal: Principal) -> bool:
         """Tell whether the principal may read whatever this registry holds."""
-        return self._policy.reads_everything(principal)
+        return principal.within is None and self.authority.policy.reads_everything(principal)
 
-    def require(self, principal: Principal, action: Action, repository: str | None) -> None:
-        """Raise `Unauthorized` for an anonymous caller and `Denied` for a known one who may not do this."""
-        if self._policy.allows(principal, action, repository):
-            return
+    def detects_collisions(self, principal: Principal, repository: str) -> bool:
+        """Tell whether a delete of a manifest with several tags is to be refused; no matter by which key."""
+        return self.authority.policy.detects_collisions(principal, repository)
+
+    def refusal(self, principal: Principal, action: Action, repository: str | None) -> RegistryError | None:
+        """Return the answer to a principal who may not do this; None if they may.
+
+        It says to the known who they are, what is missing and which pattern decided, and to the anonymous nothing.
+        """
+        authority = self.authority
+        if authority.permits(principal, action, repository):
+            return None
         where = f"repository {repository!r}" if repository else "this registry"
         if not principal.name:
-            raise Unauthorized(f"{action.value} on {where} needs a login", "log in, then try again")
-        raise Denied(f"{principal.name!r} may not {action.value} on {where}", "ask its owner for that right")
+            challenge = authority.challenge(action, repository)
+            return Unauthorized(f"{action.value} on {where} needs a login", "log in, then try again", headers=challenge)
+        decision = authority.decide(principal, action, repository)
+        return Denied(
+            f"{principal.name!r} may not {action.value} on {where}: {decision.rule}",
+            "ask its owner for that right",
+            detail={
+                "principal": principal.name,
+                "missing": action.value,
+                "repository": repository,
+                "pattern": decision.pattern,
+            },
+        )
+
+    def _challenge_at_first(self, credentials: Credentials) -> Unauthorized | None:
+        """Let clients that ask `/v2/` first send their login where it makes a difference."""
+        challenge = self.authority.challenge(Action.PING, None)
+        asks_first = any(word in credentials.agent for word in _ASK_FIRST)
+        if not (challenge and asks_first and self.authority.policy.is_mixed):
+            return None
+        return Unauthorized(
+            "what anonymous clients may do here is not all there is", "log in, or go on without", headers=challenge
+        )
 
 
 class Routes:
@@ -69,17 +126,24 @@ class Routes:
         @wraps(view)
         def guarded(**arguments: Any) -> Response:
             name = arguments.get("name")
-            _refuse_encoded_slash(request.environ.get("RAW_URI", ""))
+            environ = request.environ
+            _refuse_encoded_slash(environ.get("RAW_URI", ""))
             if name is not None:
                 names.check_repository(name)
-            principal = guard.identify()
-            guard.require(principal, action, name)
+            principal = guard.admit(credentials(environ), action, name)
             if wants_principal:
                 arguments["principal"] = principal
             return view(**arguments)
 
         guarded.action = action  # type: ignore[attr-defined]  # read by `check_guarded`
         return guarded
+
+
+def credentials(environ: dict[str, Any]) -> Credentials:
+    """Return what a request, in WSGI's words, shows of its sender."""
+    return Credentials(
+        environ.get("HTTP_AUTHORIZATION", ""), environ.get("REMOTE_ADDR", ""), environ.get("HTTP_USER_AGENT", "")
+    )
 
 
 def check_guarded(app: Flask) -> None:

@@ -8,7 +8,8 @@ from flask import Response, request
 
 from zot.api.guard import Guard
 from zot.api.rendering import document
-from zot.auth.policy import Action, Principal
+from zot.auth.actions import Action
+from zot.auth.principal import Principal
 from zot.errors import RegistryError
 from zot.oci import digest as digests
 from zot.oci import media_types

@@ -6,8 +6,10 @@ from flask import Response, request
 
 from zot.api import bodies
 from zot.api.blobs import client_has
+from zot.api.guard import Guard
 from zot.api.rendering import empty
-from zot.auth.policy import Principal
+from zot.auth.actions import Action
+from zot.auth.principal import Principal
 from zot.errors import ManifestInvalid
 from zot.oci import manifest as oci_manifest
 from zot.oci import media_types, names
@@ -22,8 +24,9 @@ MOST_TAGS = 46
 class ManifestViews:
     """Views over `zot.registry.manifests`. `accepted` are the media types that may be pushed."""
 
-    def __init__(self, stores: Stores, accepted: frozenset[str]) -> None:
+    def __init__(self, stores: Stores, guard: Guard, accepted: frozenset[str]) -> None:
         self._stores = stores
+        self._guard = guard
         self._accepted = accepted
 
     def get(self, name: str, reference: str) -> Response:
@@ -51,7 +54,8 @@ class ManifestViews:
         self._refuse_type(media_type, required=True)
         digest = manifests.check_digest(body, asked)
         manifest = oci_manifest.parse(body, media_type)
-        made = manifests.put(self._stores.of(name), name, digest, body, manifest, tags, principal.name)
+        refused = self._guard.refusal(principal, Action.UPDATE, name)
+        made = manifests.put(self._stores.of(name), name, digest, body, manifest, tags, principal.name, refused)
         headers = {
             "Location": f"/v2/{name}/manifests/{digest}",
             "Docker-Content-Digest": str(digest),
@@ -64,13 +68,14 @@ class ManifestViews:
             answer.headers.add("OCI-Tag", tag)
         return answer
 
-    def delete(self, name: str, reference: str) -> Response:
+    def delete(self, name: str, reference: str, principal: Principal) -> Response:
         """Delete a tag, or a manifest with all its tags."""
         asked = references.parse(reference)
         if isinstance(asked, str):
             manifests.delete_tag(self._stores.of(name), name, asked)
         else:
-            manifests.delete_digest(self._stores.of(name), name, asked)
+            only_one = self._guard.detects_collisions(principal, name)
+            manifests.delete_digest(self._stores.of(name), name, asked, refuse_several_tags=only_one)
         return empty(202, {"Content-Length": "0"})
 
     def _refuse_type(self, media_type: str | None, *, required: bool = False) -> None:

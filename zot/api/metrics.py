@@ -6,7 +6,7 @@ from flask import Blueprint, Response
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
 
 from zot.api.guard import Guard, Routes
-from zot.auth.policy import Action
+from zot.auth.actions import Action
 from zot.registry import repositories
 from zot.registry.stores import Stores
 

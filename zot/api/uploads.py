@@ -10,7 +10,8 @@ from flask import Response, request
 from zot.api import bodies
 from zot.api.guard import Guard
 from zot.api.rendering import empty
-from zot.auth.policy import Action, Principal
+from zot.auth.actions import Action
+from zot.auth.principal import Principal
 from zot.cores import Cores
 from zot.errors import BlobUploadInvalid, DigestInvalid
 from zot.oci import digest as digests
@@ -40,27 +41,30 @@ class UploadViews:
             digest = digests.parse(_single("digest"))
             uploads.push(self._stores.of(name), name, digest, self._body())
             return _created(name, digest)
-        session = uploads.start(self._stores.of(name), name)
+        session = uploads.start(self._stores.of(name), name, by=principal.name)
         return _state(202, name, session, 0)
 
-    def status(self, name: str, session: str) -> Response:
+    def status(self, name: str, session: str, principal: Principal) -> Response:
         """Tell how far an upload has come."""
-        return _state(204, name, session, uploads.status(self._stores.of(name), name, session))
+        size = uploads.status(self._stores.of(name), name, session, by=principal.name)
+        return _state(204, name, session, size)
 
-    def append(self, name: str, session: str) -> Response:
+    def append(self, name: str, session: str, principal: Principal) -> Response:
         """Add a chunk, or a stream of any length."""
-        size = uploads.append(self._stores.of(name), name, session, self._body(), _begin(name, session))
+        begin = _begin(name, session)
+        size = uploads.append(self._stores.of(name), name, session, self._body(), begin, by=principal.name)
         return _state(202, name, session, size)
 
-    def finish(self, name: str, session: str) -> Response:
+    def finish(self, name: str, session: str, principal: Principal) -> Response:
         """Add the last chunk, if there is one, and close the session."""
         digest = digests.parse(_single("digest"))
-        uploads.finish(self._stores.of(name), name, session, digest, self._body(), _begin(name, session))
+        begin = _begin(name, session)
+        uploads.finish(self._stores.of(name), name, session, digest, self._body(), begin, by=principal.name)
         return _created(name, digest)
 
-    def cancel(self, name: str, session: str) -> Response:
+    def cancel(self, name: str, session: str, principal: Principal) -> Response:
         """Forget an upload."""
-        uploads.cancel(self._stores.of(name), name, session)
+        uploads.cancel(self._stores.of(name), name, session, by=principal.name)
         return empty(204, {})
 
     def _body(self) -> Iterator[bytes | memoryview]:

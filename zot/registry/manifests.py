@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import logging
 import time
+from itertools import islice
 from typing import NamedTuple
 
-from zot.errors import Denied, DigestInvalid, ManifestBlobUnknown, Unavailable
+from zot.errors import Denied, DigestInvalid, ManifestBlobUnknown, ManifestInvalid, RegistryError, Unavailable
 from zot.oci import digest as digests
 from zot.oci import manifest as oci_manifest
 from zot.oci.digest import Digest
@@ -76,16 +77,27 @@ def get(store: Store, name: str, reference: Digest | str) -> Found:
 
 
 def put(
-    store: Store, name: str, digest: Digest, body: bytes, manifest: Manifest, new_tags: tuple[str, ...], by: str = ""
+    store: Store,
+    name: str,
+    digest: Digest,
+    body: bytes,
+    manifest: Manifest,
+    new_tags: tuple[str, ...],
+    by: str = "",
+    update_refused: RegistryError | None = None,
 ) -> Put:
     """Let a manifest, parsed and checked against its digest, enter the repository, and let the tags stand for it.
 
-    Raises `ManifestBlobUnknown` if config or layers are missing. Content, then facts, then the tags.
+    Raises `ManifestBlobUnknown` if config or layers are missing, and `update_refused`, if it is given, for a tag that
+    is there already. Content, then facts, then the tags.
     """
     now = time.time()
     storage = store.storage
     fact = ManifestFact(manifest.media_type, len(body), now, by)
     with storage.lock(paths.lock(name), shared=True):
+        if update_refused is not None:
+            # The swap decides; this only spares what would be written in vain.
+            tags.refuse_known(store, name, new_tags, update_refused)
         _check_blobs(store, name, manifest)
         repositories.ensure(store, name)
         repositories.mark(store, name)
@@ -97,7 +109,7 @@ def put(
             descriptor = facts.encode_referrer(manifest, digest, len(body))
             storage.write(paths.referrer(name, manifest.subject, digest), descriptor, new_directory=True)
         for tag in new_tags:
-            tags.point(store, name, TagFact(tag, manifest.media_type, digest, len(body), now, by))
+            tags.point(store, name, TagFact(tag, manifest.media_type, digest, len(body), now, by), update_refused)
     return Put(digest, manifest.subject)
 
 
@@ -126,24 +138,28 @@ def delete_tag(store: Store, name: str, tag: str) -> None:
         store.storage.delete(paths.tag(name, tag), f"{note}/{tag}", f"{note}/")
 
 
-def delete_digest(store: Store, name: str, digest: Digest) -> None:
+def delete_digest(store: Store, name: str, digest: Digest, *, refuse_several_tags: bool = False) -> None:
     """Take a manifest away with all its tags. Raises `ManifestUnknown`, and `Denied` (405) for a child of an index.
+
+    With `refuse_several_tags` it raises `ManifestInvalid` (409) for a manifest that more than one tag stands for.
 
     Its content stays until garbage collection, as blobs do: another manifest may name the same bytes as a layer.
     """
     describe(store, name, digest)
     seen: set[str] = set()
     _refuse_child(store, name, digest, seen)
-    while not _delete_some(store, name, digest, seen):
+    while not _delete_some(store, name, digest, seen, refuse_several_tags):
         log.debug("deleted %d tags of %s in %s", _BATCH, digest, name)
 
 
-def _delete_some(store: Store, name: str, digest: Digest, seen: set[str]) -> bool:
+def _delete_some(store: Store, name: str, digest: Digest, seen: set[str], refuse_several_tags: bool) -> bool:
     """Delete up to `_BATCH` tags of a manifest and, after the last, the manifest; True when that is done."""
     storage, notes = store.storage, paths.tagged(name, digest)
     with storage.lock(paths.lock(name), shared=False):
         describe(store, name, digest)
         _refuse_child(store, name, digest, seen)
+        if refuse_several_tags:
+            _refuse_several_tags(store, name, digest)
         repositories.mark(store, name)
         noted, more = repositories.page(storage.list(notes), _BATCH)
         storage.delete(*(paths.tag(name, tag) for tag in noted if _stands_for(store, name, tag, digest)))
@@ -196,6 +212,18 @@ def _refuse_child(store: Store, name: str, digest: Digest, seen: set[str]) -> No
                 detail={"digest": str(digest), "index": str(index)},
             )
         seen.add(filename)
+
+
+def _refuse_several_tags(store: Store, name: str, digest: Digest) -> None:
+    standing = (tag for tag in store.storage.list(paths.tagged(name, digest)) if _stands_for(store, name, tag, digest))
+    tagged = list(islice(standing, 2))
+    if len(tagged) > 1:
+        raise ManifestInvalid(
+            f"several tags of {name!r} stand for this manifest, {tagged[0]!r} and {tagged[1]!r} among them",
+            "delete the tags one by one, or ask for a policy without detectManifestCollision",
+            status=409,
+            detail={"digest": str(digest), "tags": tagged},
+        )
 
 
 def _is_superseded(store: Store, name: str, digest: Digest) -> bool:

@@ -117,9 +117,9 @@ def projecting(name: str) -> str:
     return f"{PROJECTING}/{encode(name)}"
 
 
-def upload(name: str, session: str) -> str:
-    """Return the name of an upload session: it exists only together with the repository it belongs to."""
-    owner = hashlib.sha256(name.encode()).hexdigest()[:16]
+def upload(name: str, session: str, by: str) -> str:
+    """Return the name of an upload session: it exists only together with its repository and whoever began it."""
+    owner = hashlib.sha256(f"{name}\0{by}".encode()).hexdigest()[:16]
     return f"{session}-{owner}"
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from zot.errors import ManifestUnknown, Unsupported
+from zot.errors import ManifestUnknown, RegistryError, Unsupported
 from zot.registry import facts, paths, repositories
 from zot.registry.facts import TagFact
 from zot.registry.repositories import Page
@@ -22,15 +22,28 @@ def read(store: Store, name: str, tag: str) -> TagFact:
     return fact
 
 
-def point(store: Store, name: str, fact: TagFact) -> None:
+def refuse_known(store: Store, name: str, tags: tuple[str, ...], refused: RegistryError) -> None:
+    """Raise the error if one of the tags is there."""
+    for tag in tags:
+        try:
+            store.storage.read(paths.tag(name, tag))
+        except NotFound:
+            continue
+        raise refused
+
+
+def point(store: Store, name: str, fact: TagFact, update_refused: RegistryError | None = None) -> None:
     """Let a tag stand for a manifest, by compare-and-swap; the caller holds the repository's lock, shared.
 
-    Which tags a digest has is noted first, so that a delete of the digest finds them all.
+    Which tags a digest has is noted first, so that a delete of the digest finds them all. Raises `update_refused`, if
+    it is given, for a tag that is there: whether it is, is known only in the swap.
     """
 
     def change(before: bytes | None) -> bytes:
         if before is None:
             return fact.encode()
+        if update_refused is not None:
+            raise update_refused
         known = facts.decode_tag(before)
         if known.name != fact.name:
             raise Unsupported(

@@ -1,4 +1,7 @@
-"""Upload sessions: blobs that are still arriving, in one request or many, on any worker."""
+"""Upload sessions: blobs that are still arriving, in one request or many, on any worker.
+
+A session belongs to a repository and to `by`, the name of whoever began it; to anybody else it does not exist.
+"""
 
 from __future__ import annotations
 
@@ -19,53 +22,55 @@ Body = Iterable[bytes | memoryview]
 _SESSION = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 
-def start(store: Store, name: str) -> str:
+def start(store: Store, name: str, *, by: str = "") -> str:
     """Begin an upload; returns the session's identifier."""
     session = str(uuid.uuid4())
-    with store.storage.upload(paths.upload(name, session), create=True):
+    with store.storage.upload(paths.upload(name, session, by), create=True):
         return session
 
 
-def status(store: Store, name: str, session: str) -> int:
+def status(store: Store, name: str, session: str, *, by: str = "") -> int:
     """Return how many bytes the session holds.
 
     Raises `BlobUploadUnknown`, and `BlobUploadInvalid` while another request writes to it.
     """
-    with _hold(store, name, session) as upload:
+    with _hold(store, name, session, by) as upload:
         return upload.size
 
 
-def cancel(store: Store, name: str, session: str) -> None:
+def cancel(store: Store, name: str, session: str, *, by: str = "") -> None:
     """Forget the session and what it holds."""
-    with _hold(store, name, session) as upload:
+    with _hold(store, name, session, by) as upload:
         upload.discard()
 
 
-def append(store: Store, name: str, session: str, body: Body, begin: int | None) -> int:
+def append(store: Store, name: str, session: str, body: Body, begin: int | None, *, by: str = "") -> int:
     """Add a body to the session and return how many bytes it holds then.
 
     `begin` is where the client says the body goes; None means at the end. Raises `BlobUploadInvalid` (416) if that is
     not where the session stands, which leaves it as it is. If the body breaks off, what came stays.
     """
-    with _hold(store, name, session) as upload:
+    with _hold(store, name, session, by) as upload:
         _check_begin(name, session, upload, begin)
-        _write(store, paths.upload(name, session), upload, body, "sha256")
+        _write(store, paths.upload(name, session, by), upload, body, "sha256")
         return upload.size
 
 
-def finish(store: Store, name: str, session: str, digest: Digest, body: Body, begin: int | None) -> None:
+def finish(
+    store: Store, name: str, session: str, digest: Digest, body: Body, begin: int | None, *, by: str = ""
+) -> None:
     """Add the last body, check the digest and let the blob enter the repository, which ends the session.
 
     Raises `DigestInvalid` if the digest is another, which ends the session too and leaves nothing behind.
     """
-    with _hold(store, name, session) as upload:
+    with _hold(store, name, session, by) as upload:
         _check_begin(name, session, upload, begin)
-        _complete(store, name, paths.upload(name, session), upload, digest, body)
+        _complete(store, name, paths.upload(name, session, by), upload, digest, body)
 
 
 def push(store: Store, name: str, digest: Digest, body: Body) -> None:
     """Do a whole upload in one request; nothing stays behind if it fails."""
-    key = paths.upload(name, str(uuid.uuid4()))
+    key = paths.upload(name, str(uuid.uuid4()), "")
     with store.storage.upload(key, create=True) as upload:
         try:
             _complete(store, name, key, upload, digest, body)
@@ -136,12 +141,12 @@ def check_session(name: str, session: str) -> str:
 
 
 @contextmanager
-def _hold(store: Store, name: str, session: str) -> Iterator[Upload]:
+def _hold(store: Store, name: str, session: str, by: str) -> Iterator[Upload]:
     """Hold a session of the repository against all other requests."""
     check_session(name, session)
     with ExitStack() as stack:
         try:
-            upload = stack.enter_context(store.storage.upload(paths.upload(name, session)))
+            upload = stack.enter_context(store.storage.upload(paths.upload(name, session, by)))
         except NotFound:
             raise _unknown(name, session) from None
         except Busy as error:

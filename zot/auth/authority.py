@@ -1,0 +1,46 @@
+"""Who you are and what you may do, in one object that a reload replaces whole."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+from zot.auth.actions import Action
+from zot.auth.chain import Chain
+from zot.auth.policy import Decision, Policy
+from zot.auth.principal import Credentials, Principal
+
+Challenge = Callable[[Action, str | None], Mapping[str, str]]
+
+
+def no_challenge(_action: Action, _repository: str | None) -> Mapping[str, str]:
+    """Return no headers: there is no way to log in."""
+    return {}
+
+
+def basic_challenge(realm: str) -> Challenge:
+    """Return what asks a client for a name and a password (RFC 7617)."""
+    quoted = realm.replace("\\", "\\\\").replace('"', '\\"')
+    header = {"WWW-Authenticate": f'Basic realm="{quoted}"'}
+    return lambda _action, _repository: header
+
+
+class Authority:
+    """The policy, the chain of authenticators, and how a client is asked to log in. Immutable."""
+
+    def __init__(self, policy: Policy, chain: Chain | None = None, challenge: Challenge = no_challenge) -> None:
+        self.policy = policy
+        self.challenge = challenge
+        self.identify: Callable[[Credentials], Principal] = (chain or Chain()).identify
+
+    def permits(self, principal: Principal, action: Action, repository: str | None) -> bool:
+        """Tell whether the policy allows this, and the scopes of a key or token have room for it."""
+        if not self.policy.allows(principal, action, repository):
+            return False
+        return repository is None or principal.stays_within(action, repository)
+
+    def decide(self, principal: Principal, action: Action, repository: str | None) -> Decision:
+        """Answer as `permits` does, and say why."""
+        decision = self.policy.decide(principal, action, repository)
+        if decision.allowed and repository is not None and not principal.stays_within(action, repository):
+            return Decision(False, f"the {principal.via.value} is not for that", decision.pattern)
+        return decision

@@ -1,0 +1,62 @@
+"""Who sends a request, and what of the request tells it."""
+
+from __future__ import annotations
+
+from enum import Enum
+from typing import NamedTuple
+
+from zot.auth.actions import Action, Actions
+from zot.oci.globs import Glob
+
+
+class Via(Enum):
+    """How somebody proved who they are."""
+
+    NOTHING = "nothing"
+    PASSWORD = "password"  # noqa: S105  # a word, not a password
+    KEY = "API key"
+    SESSION = "session"
+    TOKEN = "token"  # noqa: S105  # as above
+    CERTIFICATE = "certificate"
+
+
+class Scope(NamedTuple):
+    """Some repositories, and what is possible there."""
+
+    repositories: Glob
+    actions: Actions
+
+
+class Principal(NamedTuple):
+    """Whoever sent a request; the name of an anonymous caller is empty.
+
+    `groups` are those that came with the proof (LDAP's, a provider's); the configuration's own are added by the policy.
+    `origin` names what vouches for the name: a session or key lives only as long as that still does. `within`, if it is
+    there, narrows what the policy allows: to the scopes of a key, to what a token grants.
+    """
+
+    name: str = ""
+    groups: frozenset[str] = frozenset()
+    via: Via = Via.NOTHING
+    origin: str = ""
+    within: tuple[Scope, ...] | None = None
+
+    def stays_within(self, action: Action, repository: str) -> bool:
+        """Tell whether the scopes, if there are any, have room for this."""
+        if self.within is None:
+            return True
+        return any(action in one.actions and one.repositories.matches(repository) for one in self.within)
+
+
+ANONYMOUS = Principal()
+
+
+class Credentials(NamedTuple):
+    """What a request shows of its sender; an empty text stands for what is not there.
+
+    `authorization` has all headers of that name, joined by commas. `address` is the network address of the peer.
+    """
+
+    authorization: str = ""
+    address: str = ""
+    agent: str = ""

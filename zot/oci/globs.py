@@ -1,0 +1,56 @@
+"""Patterns over repository names, as doublestar has them: `*`, `?` and `[]` stay within a component, `**` crosses them.
+
+`a/**` matches what lies below `a`, and `a` itself; `{a,b}` stands for either. wcmatch, which knows the rest of this,
+compiles each pattern once.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import NamedTuple
+
+import bracex
+from wcmatch import glob
+
+LONGEST = 512
+_MOST_ALTERNATIVES = 100
+_FLAGS = glob.GLOBSTAR | glob.DOTMATCH | glob.FORCEUNIX
+_WILDCARD = re.compile(r"\*+|\?|\[[^]]*\]|\{[^}]*\}")
+
+
+class Glob(NamedTuple):
+    """A compiled pattern."""
+
+    pattern: str
+    expressions: tuple[re.Pattern[str], ...]
+
+    def matches(self, name: str) -> bool:
+        """Tell whether a repository's name fits."""
+        return any(one.match(name) for one in self.expressions)
+
+    @property
+    def rank(self) -> tuple[int, int, str]:
+        """Return what the patterns that match one name are sorted by: the first decides.
+
+        The longest goes first; of two that are as long, the one with fewer wildcards' characters, then the one that
+        comes first in the order of bytes.
+        """
+        wild = sum(len(found) for found in _WILDCARD.findall(self.pattern))
+        return (-len(self.pattern), wild, self.pattern)
+
+
+def compile_glob(pattern: str) -> Glob:
+    """Compile a pattern. Raises `ValueError`, with a sentence that says what is wrong with it."""
+    if not pattern or len(pattern) > LONGEST:
+        raise ValueError(f"a pattern has 1 to {LONGEST} characters")
+    try:
+        alternatives = bracex.expand(pattern, keep_escapes=True, limit=_MOST_ALTERNATIVES)
+    except bracex.ExpansionLimitException:
+        raise ValueError(f"it stands for more than {_MOST_ALTERNATIVES} patterns") from None
+    # What lies below `a` and `a` itself are two patterns to wcmatch.
+    wanted = [*alternatives, *(one.removesuffix("/**") for one in alternatives if one.endswith("/**"))]
+    expressions, _ = glob.translate(wanted, flags=_FLAGS)
+    try:
+        return Glob(pattern, tuple(re.compile(one) for one in expressions))
+    except re.error as error:
+        raise ValueError(f"it can't be read: {error}") from None
