@@ -1,0 +1,160 @@
+"""Rounds: start, check, let clients work, crash; again and again."""
+
+from __future__ import annotations
+
+import random
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from scripts.crashes.audit import Audit
+from scripts.crashes.judge import Broken, Judge
+from scripts.crashes.load import Hand
+from scripts.crashes.victims import Victim, wait_until
+from scripts.history.client import Client, Lost, UnexpectedAnswer
+from zot.registry import paths
+
+_LONGEST = 0.5
+_SAMPLE = 4
+_CATCHES_UP = 30.0
+
+
+@dataclass
+class Plan:
+    """What to do: how often, how many clients, the source of chance, and the repositories' common prefix."""
+
+    crashes: int
+    clients: int
+    seed: int
+    prefix: str
+    root: Path | None
+
+
+@dataclass
+class Rounds:
+    """A server, its clients, and what came of it so far. `crash` ends the server, and brings its disk back."""
+
+    plan: Plan
+    victim: Victim
+    crash: Callable[[], None]
+    steps: int = 0
+    asked: int = 0
+    left: Counter[str] = field(default_factory=Counter)
+
+    def __post_init__(self) -> None:
+        plan = self.plan
+        self._chance = random.Random(plan.seed)  # noqa: S311  # chance decides when, and nothing else
+        self._hands = [Hand(number, plan.clients, plan.prefix, plan.seed) for number in range(plan.clients)]
+        self._books = [hand.book for hand in self._hands]
+
+    def run(self, tell: Callable[[str], None]) -> None:
+        """Do all rounds and check everything in the end. Raises `Broken`."""
+        begun = time.monotonic()
+        for number in range(1, self.plan.crashes + 1):
+            if self._chance.random() < 0.05:
+                self._crash_at_start()
+            else:
+                self._round()
+            self._audit()
+            if number % 20 == 0 or number == self.plan.crashes:
+                seconds = (time.monotonic() - begun) / number
+                tell(f"{number} crashes, {self.steps} steps, {self.asked} requests to check, {seconds:.2f} s each")
+        self._check_all()
+
+    def _round(self) -> None:
+        host = self.victim.start()
+        judge = Judge(Client(host))
+        judge.check_changed(self._books, self._chance, _SAMPLE)
+        judge.check_lists(self._books, self._names())
+        if self._chance.random() < 0.25:
+            self._check_index()
+        self.asked += judge.asked
+        self._work_until_crash(host)
+
+    def _crash_at_start(self) -> None:
+        self.victim.begin()
+        time.sleep(self._chance.random() * 0.6)
+        self.crash()
+
+    def _work_until_crash(self, host: str) -> None:
+        crashed = threading.Event()
+        wrong: list[Exception] = []
+        threads = [threading.Thread(target=self._work, args=(hand, host, crashed, wrong)) for hand in self._hands]
+        for thread in threads:
+            thread.start()
+        time.sleep(self._chance.random() * _LONGEST)
+        crashed.set()
+        self.crash()
+        for thread in threads:
+            thread.join()
+        if wrong:
+            raise Broken(str(wrong[0])) from wrong[0]
+
+    def _work(self, hand: Hand, host: str, crashed: threading.Event, wrong: list[Exception]) -> None:
+        """Work until the crash; what goes wrong before it is wrong."""
+        client = Client(host)
+        try:
+            while True:
+                hand.step(client)
+                self.steps += 1
+        except (Lost, UnexpectedAnswer) as error:
+            if not crashed.is_set():
+                wrong.append(error)
+        finally:
+            client.close()
+
+    def _audit(self) -> Audit | None:
+        """Look at what the crash left on disk: it fits together, and is what the books allow."""
+        if self.plan.root is None:
+            return None
+        audit = Audit(self.plan.root)
+        audit.check()
+        self.left = audit.left
+        mine = f"{self.plan.prefix}/"
+        tags = {register[1:] for book in self._books for register in book.living() if register.kind == "tag"}
+        manifests = {register[1:] for book in self._books for register in book.living() if register.kind == "manifest"}
+        for found, known in ((audit.tags.keys(), tags), (audit.manifests, manifests)):
+            for name, key in found:
+                if name.startswith(mine) and (name, key) not in known:
+                    raise Broken(f"on disk {name} has {key}, which was deleted or never pushed")
+        for register in (register for book in self._books for register in book.gone if register.kind == "blob"):
+            if register[1:] in audit.blobs:
+                raise Broken(f"on disk {register.name} has the blob {register.key}, which was deleted")
+        return audit
+
+    def _check_index(self) -> None:
+        """See that the indexes catch up with the facts."""
+        root = self.plan.root
+        if root is None:
+            return
+        marks = [root / mark for mark in (paths.DIRTY, paths.PROJECTING)]
+        wait_until(
+            lambda: not any(mark.is_dir() and any(mark.iterdir()) for mark in marks),
+            "index.json is behind",
+            _CATCHES_UP,
+        )
+        audit = Audit(root)
+        for name in {name for name, _ in audit.manifests if name.startswith(f"{self.plan.prefix}/")}:
+            tags = {(digest, tag) for (owner, tag), digest in audit.tags.items() if owner == name}
+            untagged = {digest for owner, digest in audit.manifests if owner == name} - {digest for digest, _ in tags}
+            expected = tags | {(digest, None) for digest in untagged}
+            if (listed := audit.index(name)) != expected:
+                raise Broken(f"{name}/index.json lacks {expected - listed} and has {listed - expected} too many")
+
+    def _check_all(self) -> None:
+        judge = Judge(Client(self.victim.start()))
+        for book in self._books:
+            judge.check(book, [*book.living(), *book.gone])
+        judge.check_lists(self._books, self._names())
+        self._check_index()
+        self.asked += judge.asked
+        self.victim.stop()
+        audit = self._audit()
+        if audit is not None:
+            audit.check_contents()
+
+    def _names(self) -> list[str]:
+        return sorted({name for hand in self._hands for name in (hand.own, hand.shared)})
