@@ -1,9 +1,11 @@
 """The command line of the crashes.
 
-    scripts/crash kills [--kills 200] [--clients 6] [--workers 3] [--seed N] [--config FILE]
+    scripts/crash kills [--kills 200] [--config FILE] [--clients 6] [--workers 3] [--seed N]
+    scripts/crash cuts [--cuts 20] [--file-system ext4] [--file-system xfs] [...]
 
-Kills every process of a server again and again while clients push, re-tag, mount and delete, and looks after each
-restart for what was acknowledged. Leaves with 1 at the first thing that is lost, dangles or came back.
+`kills` kills every process of a server again and again, and `cuts` cuts the power of its disk, while clients push,
+re-tag, mount and delete; after each restart they look for what was acknowledged. Both leave with 1 at the first thing
+that is lost, dangles or came back, and with 2 where they can't be run.
 """
 
 from __future__ import annotations
@@ -13,7 +15,9 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+from typing import Any
 
+from scripts.crashes.disks import FILE_SYSTEMS, Disk, Impossible
 from scripts.crashes.judge import Broken
 from scripts.crashes.rounds import Plan, Rounds
 from scripts.crashes.victims import Victim, read_config, root_of
@@ -25,27 +29,64 @@ def main(arguments: list[str]) -> int:
     options = _parser().parse_args(arguments)
     print(f"seed {options.seed}", flush=True)
     with tempfile.TemporaryDirectory(prefix="zot-crash-") as scratch:
-        return _kills(options, Path(scratch))
+        try:
+            return int(options.run(options, Path(scratch)))
+        except Impossible as reason:
+            print(f"this can't be tried here: {reason}", file=sys.stderr)
+            return 2
 
 
 def _kills(options: argparse.Namespace, scratch: Path) -> int:
-    if options.config is None:
-        config = {"storage": {"rootDirectory": str(scratch / "root")}, "http": {"port": 0}}
-    else:
-        config = read_config(options.config)
-    plan = Plan(options.kills, options.clients, options.seed, f"crash/s{options.seed}", root_of(config))
+    config = _config(options, scratch / "root")
     victim = Victim(config, scratch, options.workers)
-    rounds = Rounds(plan, victim, victim.kill)
+    rounds = Rounds(_plan(options, options.kills, config), victim, victim.kill)
+    return _run(rounds, "kills")
+
+
+def _cuts(options: argparse.Namespace, scratch: Path) -> int:
+    """Cut each disk so many times; what is done with the first failure is nothing more."""
+    for kind in options.file_system or FILE_SYSTEMS:
+        disk = Disk(kind, scratch)
+        try:
+            config = _config(options, disk.where / "root")
+            config["storage"]["rootDirectory"] = str(disk.where / "root")
+            victim = Victim(config, scratch, options.workers)
+
+            def crash(disk: Disk = disk, victim: Victim = victim) -> None:
+                disk.cut()
+                victim.kill()
+                disk.unmount()
+                disk.mount()
+
+            rounds = Rounds(_plan(options, options.cuts, config), victim, crash)
+            if _run(rounds, f"cuts of {kind}") != 0:
+                return 1
+        finally:
+            disk.unmount()
+    return 0
+
+
+def _run(rounds: Rounds, what: str) -> int:
     try:
         rounds.run(lambda line: print(line, flush=True))
     except (Broken, UnexpectedAnswer) as wrong:
         print(f"BROKEN: {wrong}", flush=True)
         return 1
     finally:
-        victim.kill()
+        rounds.victim.kill()
     left = ", ".join(f"{number} of kind {kind}" for kind, number in sorted(rounds.left.items())) or "nothing"
-    print(f"{plan.crashes} kills: nothing acknowledged was lost; left for sweeps: {left}", flush=True)
+    print(f"{rounds.plan.crashes} {what}: nothing acknowledged was lost; left for sweeps: {left}", flush=True)
     return 0
+
+
+def _config(options: argparse.Namespace, root: Path) -> dict[str, Any]:
+    if options.config is not None:
+        return read_config(options.config)
+    return {"storage": {"rootDirectory": str(root)}, "http": {"port": 0}}
+
+
+def _plan(options: argparse.Namespace, crashes: int, config: dict[str, Any]) -> Plan:
+    return Plan(crashes, options.clients, options.seed, f"crash/s{options.seed}", root_of(config))
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -53,10 +94,18 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(required=True)
     kills = commands.add_parser("kills", help="kill every process of a server at random moments")
     kills.add_argument("--kills", type=int, default=200, help="how often (default 200)")
-    kills.add_argument("--config", type=Path, help="a configuration of the server; default: one on disk")
-    kills.add_argument("--clients", type=int, default=6, help="clients at once (default 6)")
-    kills.add_argument("--workers", type=int, default=3, help="worker processes of the server (default 3)")
-    kills.add_argument("--seed", type=int, default=int(time.time()), help="what chance begins with (default: the time)")
+    kills.set_defaults(run=_kills)
+    cuts = commands.add_parser("cuts", help="cut the power of a disk of its own at random moments; wants root")
+    cuts.add_argument("--cuts", type=int, default=20, help="how often, for each file system (default 20)")
+    cuts.add_argument("--file-system", action="append", choices=FILE_SYSTEMS, help="may repeat (default: all)")
+    cuts.set_defaults(run=_cuts)
+    for command in (kills, cuts):
+        command.add_argument("--config", type=Path, help="a configuration of the server; default: one on disk")
+        command.add_argument("--clients", type=int, default=6, help="clients at once (default 6)")
+        command.add_argument("--workers", type=int, default=3, help="worker processes of the server (default 3)")
+        command.add_argument(
+            "--seed", type=int, default=int(time.time()), help="what chance begins with (default: the time)"
+        )
     return parser
 
 

@@ -46,6 +46,10 @@ class Book:
         """Return the registers of a repository that hold something, or may."""
         return [one for one in self.living() if one[:2] == (kind, name)]
 
+    def deleted(self, kind: str) -> list[Register]:
+        """Return the registers that certainly hold nothing any more."""
+        return [one for one in self.gone if one.kind == kind and not self.holds(one)]
+
     @contextmanager
     def attempt(self, effects: Mapping[Register, Value]) -> Iterator[None]:
         """Note what a request may change. When the block ends it has been acknowledged; if it raises, nobody knows."""

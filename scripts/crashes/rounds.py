@@ -120,9 +120,8 @@ class Rounds:
             for name, key in found:
                 if name.startswith(mine) and (name, key) not in known:
                     raise Broken(f"on disk {name} has {key}, which was deleted or never pushed")
-        for register in (register for book in self._books for register in book.gone if register.kind == "blob"):
-            if register[1:] in audit.blobs:
-                raise Broken(f"on disk {register.name} has the blob {register.key}, which was deleted")
+        for name, key in audit.blobs & {register[1:] for book in self._books for register in book.deleted("blob")}:
+            raise Broken(f"on disk {name} has the blob {key}, which was deleted")
         return audit
 
     def _check_index(self) -> None:
