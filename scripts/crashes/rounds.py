@@ -7,6 +7,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -66,9 +67,10 @@ class Rounds:
 
     def _round(self) -> None:
         host = self.victim.start()
-        judge = Judge(Client(host))
-        judge.check_changed(self._books, self._chance, _SAMPLE)
-        judge.check_lists(self._books, self._names())
+        with closing(Client(host)) as client:
+            judge = Judge(client)
+            judge.check_changed(self._books, self._chance, _SAMPLE)
+            judge.check_lists(self._books, self._names())
         if self._chance.random() < 0.25:
             self._check_index()
         self.asked += judge.asked
@@ -144,13 +146,16 @@ class Rounds:
                 raise Broken(f"{name}/index.json lacks {expected - listed} and has {listed - expected} too many")
 
     def _check_all(self) -> None:
-        judge = Judge(Client(self.victim.start()))
-        for book in self._books:
-            judge.check(book, [*book.living(), *book.gone])
-        judge.check_lists(self._books, self._names())
+        with closing(Client(self.victim.start())) as client:
+            judge = Judge(client)
+            for book in self._books:
+                judge.check(book, [*book.living(), *book.gone])
+            judge.check_lists(self._books, self._names())
         self._check_index()
         self.asked += judge.asked
         self.victim.stop()
+        if "Traceback" in (log := self.victim.log.read_text()):
+            raise Broken(f"the server met an error of its own: {log[log.index('Traceback') :][:3000]}")
         audit = self._audit()
         if audit is not None:
             audit.check_contents()
