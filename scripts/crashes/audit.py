@@ -32,6 +32,7 @@ _KINDS = {
         "index": rf"facts/{_NAME}/indexes/{_DIGEST}",
         "referrer": rf"facts/{_NAME}/referrers/{_DIGEST}/{_DIGEST}",
         "mark": rf"(?:dirty|projecting)/{_NAME}",
+        "note of a job": r"(?:statistics|changed|waiting|jobs)/.+",
         "upload": rf"uploads/{_NAME}",
         "temporary file": rf"tmp/{_NAME}",
         "lock": rf"locks/{_NAME}",

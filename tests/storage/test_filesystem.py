@@ -132,6 +132,29 @@ def test_a_full_disk_takes_nothing_of_a_write(disk: Filesystem, monkeypatch: pyt
     assert disk.read("a/one") == b"before after"
 
 
+@pytest.mark.parametrize(
+    ("number", "error"), [(errno.EIO, Unavailable), (errno.EMFILE, Unavailable), (errno.ENOSPC, Full)]
+)
+def test_a_lock_that_can_not_be_taken_is_said(
+    disk: Filesystem, monkeypatch: pytest.MonkeyPatch, number: int, error: type[Exception]
+) -> None:
+    """Failing to take a lock is the store's failure; what fails under a lock is passed on as it is."""
+    with pytest.raises(OSError, match="own affair"), disk.lock("kind/a", shared=True):
+        raise OSError(number, "own affair")
+    monkeypatch.setattr(os, "open", raising(number))
+    with pytest.raises(error), disk.lock("kind/a", shared=True):
+        pass
+
+
+def test_an_upload_on_a_failing_disk(disk: Filesystem, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An upload that can be neither written to nor cut back is the store's failure too."""
+    with disk.upload("u", create=True) as upload:
+        monkeypatch.setattr(os, "write", raising(errno.EIO))
+        monkeypatch.setattr(os, "ftruncate", raising(errno.EIO))
+        with pytest.raises(Unavailable):
+            upload.write(b"x")
+
+
 def test_no_key_leads_out_of_the_root(disk: Filesystem) -> None:
     """A key with a parent component stands for nothing, whoever made it."""
     for key in ("../etc/passwd", "a/../../etc", "a/.."):

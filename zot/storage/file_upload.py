@@ -36,7 +36,8 @@ class FileUpload:
         try:
             write_all(self.fd, data)
         except OSError as error:
-            os.ftruncate(self.fd, self._size)
+            with self._errors:
+                os.ftruncate(self.fd, self._size)
             raise self._errors.translate(error) from error
         self._size += len(data)
 

@@ -33,9 +33,9 @@ class Filesystem:
         self._private = f"{self._root}/{private}"
         self._disk = Disk(f"{self._private}/tmp", commit=commit)
         self.sharing = Sharing(self._disk)
-        self._locks = FileLocks(f"{self._private}/locks")
-        self._names = NameCache()
         self._errors = TranslatedErrors(self._root)
+        self._locks = FileLocks(f"{self._private}/locks", self._errors)
+        self._names = NameCache()
 
     def start(self) -> bool:
         """Make the store's own directories and try what it needs; True if it has hard links.
@@ -73,8 +73,10 @@ class Filesystem:
             flags = os.O_RDWR | os.O_APPEND | os.O_CLOEXEC | (os.O_CREAT | os.O_EXCL if create else 0)
             fd = os.open(path, flags, FILE_MODE)
         try:
-            self._hold(fd)
-            yield FileUpload(fd, path, self._errors)
+            with self._errors:
+                self._hold(fd)
+                held = FileUpload(fd, path, self._errors)
+            yield held
         finally:
             os.close(fd)
 

@@ -12,14 +12,20 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from zlib import crc32
 
+from zot.storage.disk import TranslatedErrors
+
 STRIPES = 256
 
 
 class FileLocks:
-    """Named locks. A name is `kind` or `kind/member`; members of one kind share 256 files by their hash."""
+    """Named locks. A name is `kind` or `kind/member`; members of one kind share 256 files by their hash.
 
-    def __init__(self, directory: str) -> None:
+    Taking one raises the storage protocol's errors, by `errors`; what is done under a lock is not its affair.
+    """
+
+    def __init__(self, directory: str, errors: TranslatedErrors) -> None:
         self._directory = directory
+        self._errors = errors
 
     @contextmanager
     def hold(self, name: str, *, shared: bool) -> Iterator[None]:
@@ -55,12 +61,12 @@ class FileLocks:
             return f"{self._directory}/{kind}"
         return f"{self._directory}/{kind}-{crc32(member.encode()) % STRIPES:02x}"
 
-    @staticmethod
-    def _take(path: str, mode: int) -> int:
-        fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        try:
-            fcntl.flock(fd, mode)
-        except BaseException:
-            os.close(fd)
-            raise
-        return fd
+    def _take(self, path: str, mode: int) -> int:
+        with self._errors:
+            fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            try:
+                fcntl.flock(fd, mode)
+            except BaseException:
+                os.close(fd)
+                raise
+            return fd
