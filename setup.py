@@ -28,7 +28,7 @@ setup(
         "wcmatch>=10",
     ],
     extras_require={
-        "test": ["pytest>=8", "pytest-timeout>=2.3", "hypothesis>=6.100"],
+        "test": ["pytest>=8", "pytest-timeout>=2.3", "hypothesis>=6.100", "trustme>=1.1"],
         "dev": [
             "mypy>=1.15",
             "ruff>=0.9",

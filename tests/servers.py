@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import http.client
+import json
 import os
 import re
 import signal
+import ssl
 import subprocess
 import sys
 import time
@@ -13,9 +15,10 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 REPOSITORY = Path(__file__).parent.parent
-_LISTENING = re.compile(r"Listening on (http://\S+)")
+_LISTENING = re.compile(r"Listening on (https?://\S+)")
 
 
 @dataclass(frozen=True)
@@ -26,6 +29,8 @@ class Server:
     root: Path
     log: Path
     process: subprocess.Popen[str]
+    authority: Path | None = None
+    """The certificate of whoever signed the server's."""
 
     @property
     def pid(self) -> int:
@@ -39,6 +44,9 @@ class Server:
 
     def connect(self, timeout: float = 30) -> http.client.HTTPConnection:
         """Return a new connection."""
+        if self.authority is not None:
+            trusting = ssl.create_default_context(cafile=self.authority)
+            return http.client.HTTPSConnection("127.0.0.1", self.port, timeout=timeout, context=trusting)
         return http.client.HTTPConnection("127.0.0.1", self.port, timeout=timeout)
 
     def request(
@@ -69,16 +77,29 @@ def environment() -> dict[str, str]:
     return dict(os.environ, PYTHONPATH=str(REPOSITORY))
 
 
+def completed(root: Path, settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a configuration with a root and a free port, and the keys of these sections."""
+    least: dict[str, Any] = {"storage": {"rootDirectory": str(root)}, "http": {"port": 0}}
+    return least | {key: least.get(key, {}) | section for key, section in settings.items()}
+
+
 @contextmanager
-def running_server(directory: Path, *options: str, config: Path | None = None) -> Iterator[Server]:
+def running_server(
+    directory: Path,
+    *options: str,
+    config: Path | None = None,
+    settings: Mapping[str, Any] | None = None,
+    authority: Path | None = None,
+) -> Iterator[Server]:
     """Run a server below a directory; at the end it must leave with 0 and have logged no traceback.
 
-    Without a configuration file its root is `directory/root`.
+    Without a configuration file its root is `directory/root`, and it listens on a free port; `settings` are sections
+    with further keys. With TLS `authority` is the certificate of whoever signed the server's.
     """
     root = directory / "root"
     if config is None:
         config = directory / "config.json"
-        config.write_text(f'{{"storage": {{"rootDirectory": "{root}"}}, "http": {{"port": 0}}}}')
+        config.write_text(json.dumps(completed(root, settings or {})))
     log = directory / "server.log"
     with log.open("a") as errors:
         process = subprocess.Popen(
@@ -91,7 +112,7 @@ def running_server(directory: Path, *options: str, config: Path | None = None) -
         )
     server = None
     try:
-        server = Server(_url(process, log), root, log, process)
+        server = Server(_url(process, log), root, log, process, authority)
         yield server
     finally:
         if process.poll() is None:

@@ -12,6 +12,9 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator
+from typing import TypeVar
+
+T = TypeVar("T")
 
 _HAS_AFFINITY = hasattr(os, "sched_setaffinity")
 # Below this a transfer is over before another core would help.
@@ -39,7 +42,7 @@ class Cores:
         os.sched_setaffinity(0, self._all)
         return lambda: os.sched_setaffinity(0, before)
 
-    def roaming(self, pieces: Iterator[bytes | memoryview], length: int | None) -> Iterator[bytes | memoryview]:
+    def roaming(self, pieces: Iterator[T], length: int | None) -> Iterator[T]:
         """Yield pieces of so many bytes in all, or of nobody knows how many, and roam meanwhile if that is much."""
         if length is not None and length < LARGE:
             yield from pieces

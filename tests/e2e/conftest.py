@@ -5,6 +5,7 @@ With ZOT_E2E_URL set to http://HOST:PORT the clients talk to that registry inste
 
 from __future__ import annotations
 
+import contextlib
 import gzip
 import hashlib
 import http.client
@@ -23,7 +24,7 @@ from typing import Any
 import pytest
 
 from tests.images import DOCKER_MANIFEST, OCI_INDEX, OCI_MANIFEST, descriptor, digest_of, manifest
-from tests.servers import running_server
+from tests.servers import running_server, wait_until
 
 Run = Callable[..., str]
 Document = dict[str, Any]
@@ -146,11 +147,66 @@ def run(need: Callable[..., str], tmp_path: Path) -> Run:
     return call
 
 
+@pytest.fixture(scope="package")
+def engine(need: Callable[..., str]) -> Iterator[str]:
+    """The socket of an engine without a network, which trusts registries on the loopback address."""
+    program, client = need("dockerd"), need("docker")
+    # The path of a socket is bounded, so this is not below pytest's directory.
+    with tempfile.TemporaryDirectory(prefix="z", dir="/tmp", ignore_cleanup_errors=True) as directory:
+        home = Path(directory)
+        (home / "daemon.json").write_text("{}")
+        socket = f"unix://{home}/s"
+        command: list[str | Path] = [
+            program, "--config-file", home / "daemon.json", "-H", socket, "--data-root", home / "d", "--exec-root",
+            home / "e", "-p", home / "pid", "--iptables=false", "--ip6tables=false", "--bridge=none",
+            "--storage-driver=vfs",
+        ]  # fmt: skip
+        with (home / "log").open("wb") as log:
+            process = subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True)
+        try:
+            ask = [client, "-H", socket, "version"]
+            wait_until(
+                lambda: subprocess.run(ask, capture_output=True, check=False).returncode == 0, "dockerd is ready", 30
+            )
+            yield socket
+        finally:
+            process.terminate()
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(30)
+            process.kill()
+            process.wait()
+            # What is run leaves it behind.
+            mounted = home / "e/netns/default"
+            if mounted.is_mount():
+                subprocess.run(["umount", mounted], check=True)
+
+
+@pytest.fixture
+def docker(run: Run, engine: str) -> Run:
+    """Run a command of docker against the engine."""
+
+    def call(*arguments: str) -> str:
+        return run("docker", *arguments, DOCKER_HOST=engine, DOCKER_BUILDKIT="0")
+
+    return call
+
+
 @pytest.fixture
 def short() -> Iterator[Path]:
     """A directory with a short name: paths of sockets, and podman's, are bounded."""
     with tempfile.TemporaryDirectory(prefix="z", dir="/tmp") as directory:
         yield Path(directory)
+
+
+@pytest.fixture
+def podman(run: Run, short: Path) -> Run:
+    """Run a command of podman, which keeps its images in a directory of the test."""
+    own = ["--root", short / "r", "--runroot", short / "rr", "--storage-driver=vfs", "--cgroup-manager=cgroupfs"]
+
+    def call(*arguments: str | Path) -> str:
+        return run("podman", *own, *arguments)
+
+    return call
 
 
 @pytest.fixture(scope="session")

@@ -2,62 +2,13 @@
 
 from __future__ import annotations
 
-import contextlib
-import subprocess
-import tempfile
-from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.e2e.conftest import DOCKER_LIST, Registry, Run, as_root, layers_of
-from tests.servers import wait_until
 
 pytestmark = [pytest.mark.e2e, as_root]
-
-
-@pytest.fixture(scope="module")
-def engine(need: Callable[..., str]) -> Iterator[str]:
-    """The socket of an engine without a network, which trusts registries on the loopback address."""
-    program, client = need("dockerd"), need("docker")
-    # The path of a socket is bounded, so this is not below pytest's directory.
-    with tempfile.TemporaryDirectory(prefix="z", dir="/tmp", ignore_cleanup_errors=True) as directory:
-        home = Path(directory)
-        (home / "daemon.json").write_text("{}")
-        socket = f"unix://{home}/s"
-        command: list[str | Path] = [
-            program, "--config-file", home / "daemon.json", "-H", socket, "--data-root", home / "d", "--exec-root",
-            home / "e", "-p", home / "pid", "--iptables=false", "--ip6tables=false", "--bridge=none",
-            "--storage-driver=vfs",
-        ]  # fmt: skip
-        with (home / "log").open("wb") as log:
-            process = subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True)
-        try:
-            ask = [client, "-H", socket, "version"]
-            wait_until(
-                lambda: subprocess.run(ask, capture_output=True, check=False).returncode == 0, "dockerd is ready", 30
-            )
-            yield socket
-        finally:
-            process.terminate()
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                process.wait(30)
-            process.kill()
-            process.wait()
-            # What is run leaves it behind.
-            mounted = home / "e/netns/default"
-            if mounted.is_mount():
-                subprocess.run(["umount", mounted], check=True)
-
-
-@pytest.fixture
-def docker(run: Run, engine: str) -> Run:
-    """Run a command of docker against the engine."""
-
-    def call(*arguments: str) -> str:
-        return run("docker", *arguments, DOCKER_HOST=engine, DOCKER_BUILDKIT="0")
-
-    return call
 
 
 def test_an_image(registry: Registry, host: str, docker: Run, layers: list[Path], tmp_path: Path) -> None:

@@ -13,17 +13,6 @@ pytestmark = [pytest.mark.e2e, as_root]
 
 
 @pytest.fixture
-def podman(run: Run, short: Path) -> Run:
-    """Run a command of podman, which keeps its images in a directory of the test."""
-    own = ["--root", short / "r", "--runroot", short / "rr", "--storage-driver=vfs", "--cgroup-manager=cgroupfs"]
-
-    def call(*arguments: str | Path) -> str:
-        return run("podman", *own, *arguments)
-
-    return call
-
-
-@pytest.fixture
 def buildah(run: Run, short: Path) -> Run:
     """Run a command of buildah, which keeps its images in a directory of the test."""
     own = ["--root", short / "r", "--runroot", short / "rr", "--storage-driver=vfs"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import ssl
 from collections.abc import Callable, Iterator
 from typing import BinaryIO
 
@@ -67,8 +68,9 @@ class BlobViews:
         content.file.seek(part.start)
         headers["Content-Length"] = str(part.length)
         wrapper = request.environ.get("wsgi.file_wrapper")
-        if wrapper is None:
-            body = _closing(content.file, part)
+        # Over TLS there is no sendfile, and without it gunicorn would read on to the end of the file.
+        if wrapper is None or isinstance(request.environ.get("gunicorn.socket"), ssl.SSLSocket):
+            body = _closing(content.file, part, self._cores)
         else:
             body = wrapper(content.file, _PIECE)
             if part.length >= LARGE:
@@ -113,9 +115,9 @@ def _several(content: Content, parts: list[Range], headers: dict[str, str]) -> R
     return Response(body(), 206, headers, content_type=kind, direct_passthrough=True)
 
 
-def _closing(file: BinaryIO, part: Range) -> Iterator[bytes]:
+def _closing(file: BinaryIO, part: Range, cores: Cores) -> Iterator[bytes]:
     with file:
-        yield from _stretch(file, part)
+        yield from cores.roaming(_stretch(file, part), part.length)
 
 
 def _stretch(file: BinaryIO, part: Range) -> Iterator[bytes]:

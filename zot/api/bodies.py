@@ -1,7 +1,7 @@
 """Request bodies, in pieces: never held whole unless they are small, and read from the socket where that is safe.
 
-Through `wsgi.input` gunicorn copies each byte several times. A body of known length on a plain HTTP/1.1 connection is
-instead received straight into one buffer; everything else goes through `wsgi.input`.
+Through `wsgi.input` gunicorn copies each byte several times. A body of known length on an HTTP/1.1 connection is
+instead received straight into one buffer, also over TLS; everything else goes through `wsgi.input`.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ def pieces(environ: Environ) -> Iterator[bytes | memoryview]:
         for piece in _source(environ, expected):
             got += len(piece)
             yield piece
-    except BlockingIOError as error:
+    except (BlockingIOError, TimeoutError) as error:
         raise SizeInvalid(
             f"nothing came for a while, after {got} bytes of the body", "send the body without such pauses", status=408
         ) from error
@@ -65,8 +65,7 @@ def _source(environ: Environ, expected: int | None) -> Iterator[bytes | memoryvi
     if expected == 0:
         return iter(())
     body, connection = environ["wsgi.input"], environ.get("gunicorn.socket")
-    # TLS connections are sockets of a subclass, and are read through gunicorn.
-    if type(connection) is socket.socket and isinstance(body, Body) and isinstance(body.reader, LengthReader):
+    if isinstance(connection, socket.socket) and isinstance(body, Body) and isinstance(body.reader, LengthReader):
         return _from_socket(body, body.reader, connection)
     return iter(lambda: body.read(PIECE), b"")
 

@@ -38,10 +38,10 @@ def listen(address: str, port: int, *, idle_timeout: int) -> socket.socket:
     return bound
 
 
-def url(bound: socket.socket) -> str:
+def url(bound: socket.socket, scheme: str) -> str:
     """Return the address that clients use."""
     host, port = bound.getsockname()[:2]
-    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+    return f"{scheme}://[{host}]:{port}" if ":" in host else f"{scheme}://{host}:{port}"
 
 
 def _explain(error: OSError, address: str, port: int) -> StartupError:

@@ -22,6 +22,7 @@ from zot.cores import Cores
 from zot.logs import configure, gather
 from zot.server.leading import LeaderProcess
 from zot.server.listening import listen, url
+from zot.server.tls import Certificates, Timeouts
 from zot.server.worker import Worker
 
 log = logging.getLogger(__name__)
@@ -49,25 +50,37 @@ def default_workers() -> int:
 def serve(config: Config, options: ServeOptions) -> None:
     """Serve until told to stop, then leave the process. Raises `StartupError` if it can't begin."""
     configure(config.log.level, config.log.output)
+    certificates = _certificates(config, options)
     bound = listen(config.http.address, config.http.port, idle_timeout=options.idle_timeout)
     # Counters of all workers are files here; the library looks for the variable when it is imported.
     shared = tempfile.mkdtemp(prefix="zot-metrics-")
     os.environ["PROMETHEUS_MULTIPROC_DIR"] = shared
     owner = os.getpid()
     try:
-        _Server(config, options, bound).run()
+        _Server(config, options, bound, certificates).run()
     finally:
         # A worker that ends leaves by this way too.
         if os.getpid() == owner:
             shutil.rmtree(shared, ignore_errors=True)
 
 
+def _certificates(config: Config, options: ServeOptions) -> Certificates | None:
+    """Return what TLS needs, or None if it is not asked for. Raises `StartupError`."""
+    if config.http.tls is None:
+        return None
+    files, timeouts = config.http.tls, Timeouts(options.idle_timeout, options.idle_timeout)
+    return Certificates(files.cert, files.key, files.cacert, timeouts)
+
+
 class _Server(BaseApplication):
     """The application as gunicorn runs it; it is loaded once, before the workers are forked from this process."""
 
-    def __init__(self, config: Config, options: ServeOptions, bound: socket.socket) -> None:
-        address = url(bound)
+    def __init__(
+        self, config: Config, options: ServeOptions, bound: socket.socket, certificates: Certificates | None
+    ) -> None:
+        address = url(bound, "http" if certificates is None else "https")
         self._config = config
+        self._certificates = certificates
         self._options = options
         self._fd = bound.detach()
         self._url = address
@@ -90,6 +103,8 @@ class _Server(BaseApplication):
             "control_socket_disable": True,
             "logger_class": _Log,
             "proc_name": "zot",
+            # No proxy's word is needed, so none is believed.
+            "forwarded_allow_ips": "",
             "worker_tmp_dir": "/dev/shm" if os.path.isdir("/dev/shm") else None,
             "when_ready": lambda _: self._ready(),
             "on_exit": lambda _: self.leader.stop(),
@@ -97,6 +112,13 @@ class _Server(BaseApplication):
             "worker_exit": lambda _master, _worker: logging.shutdown(),
             "child_exit": _forget_worker,
         }
+        if self._certificates is not None:
+            context = self._certificates.context
+            settings |= {
+                "certfile": self._certificates.cert,
+                "keyfile": self._certificates.key,
+                "ssl_context": lambda _settings, _default: context(),
+            }
         for name, value in settings.items():
             self.cfg.set(name, value)
 

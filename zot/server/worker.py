@@ -6,9 +6,11 @@ import json
 import logging
 import select
 import socket
+import ssl
 import time
 from collections.abc import Callable, Iterable, MutableMapping
 from contextlib import suppress
+from functools import partial
 from typing import Any
 
 from gunicorn.http.body import ChunkedReader, LengthReader
@@ -34,6 +36,7 @@ _DRAINED = 64 * 1024
 
 
 def _is_readable_soon(connection: socket.socket) -> bool:
+    """Tell whether there is more to read within a moment."""
     poll = select.poll()
     poll.register(connection, select.POLLIN)
     return bool(poll.poll(_MOMENT_MS))
@@ -59,6 +62,11 @@ class EndWhatIsUnread:
             return start_response(status, headers, exc_info)
 
         return self._application(environ, start)
+
+
+def _has_decrypted(connection: socket.socket) -> bool:
+    """Tell whether a part of the next request is here already, where the poll loop does not see it."""
+    return isinstance(connection, ssl.SSLSocket) and connection.pending() > 0
 
 
 def _is_unread(body: Any) -> bool:
@@ -104,9 +112,12 @@ class Worker(ThreadWorker):
         thread.
         """
         result = super().handle(conn)
-        while result is True and self.alive and self._taken <= self.cfg.threads and _is_readable_soon(conn.sock):
+        while result is True and (_has_decrypted(conn.sock) or self._may_stay(conn.sock)):
             result = super().handle(conn)
         return result
+
+    def _may_stay(self, connection: socket.socket) -> bool:
+        return bool(self.alive) and self._taken <= self.cfg.threads and _is_readable_soon(connection)
 
     def notify(self) -> None:
         """Show the master a sign of life once a second; the poll loop comes by at every request."""
@@ -117,18 +128,48 @@ class Worker(ThreadWorker):
 
     def handle_error(self, req: Any, client: Any, addr: Any, exc: BaseException) -> None:
         """Refuse a malformed request and let its connection end; leave other failures to gunicorn."""
+        if isinstance(exc, ssl.SSLError):
+            _refuse_handshake(client, addr, exc)
+            return
         if not isinstance(exc, ParseException):
             super().handle_error(req, client, addr, exc)
             return
         log.info("a malformed request was refused", extra={"client": addr[0] if addr else "", "reason": str(exc)})
         status, phrase = _STATUSES.get(type(exc), (400, "Bad Request"))
-        refusal = RegistryError(f"this is no valid HTTP request: {exc}", "mend the client, or what is in between")
-        body = json.dumps(refusal.document()).encode()
-        head = (
-            f"HTTP/1.1 {status} {phrase}\r\nConnection: close\r\nContent-Type: application/json\r\n"
-            f"Content-Length: {len(body)}\r\n\r\n"
+        _answer(
+            client.sendall,
+            client,
+            status,
+            phrase,
+            f"this is no valid HTTP request: {exc}",
+            "mend the client, or what is in between",
         )
-        # A client that is gone, or takes nothing, is not waited for.
-        with suppress(OSError):
-            client.setblocking(False)
-            client.sendall(head.encode() + body)
+
+
+def _refuse_handshake(client: Any, addr: Any, error: ssl.SSLError) -> None:
+    """Note that a client and this server did not come together; tell a client that speaks plain HTTP why."""
+    log.info("a TLS connection failed", extra={"client": addr[0] if addr else "", "reason": error.reason or str(error)})
+    if error.reason == "HTTP_REQUEST":
+        # This goes past TLS, which has not begun.
+        plain = partial(socket.socket.sendall, client)
+        _answer(
+            plain,
+            client,
+            400,
+            "Bad Request",
+            "this port speaks HTTPS, and the request came in plain HTTP",
+            "use https://",
+        )
+
+
+def _answer(send: Callable[[bytes], None], client: Any, status: int, phrase: str, reason: str, remedy: str) -> None:
+    """Send an error document to a client whose request did not reach the application."""
+    body = json.dumps(RegistryError(reason, remedy).document()).encode()
+    head = (
+        f"HTTP/1.1 {status} {phrase}\r\nConnection: close\r\nContent-Type: application/json\r\n"
+        f"Content-Length: {len(body)}\r\n\r\n"
+    )
+    # A client that is gone, or takes nothing, is not waited for.
+    with suppress(OSError):
+        client.setblocking(False)
+        send(head.encode() + body)

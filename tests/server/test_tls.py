@@ -1,0 +1,223 @@
+"""TLS: what is spoken, what is refused, and certificates that change while the server runs."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import os
+import socket
+import ssl
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from tests.certificates import Authority, replace
+from tests.images import digest_of
+from tests.servers import Server, completed, environment, running_server, wait_until, zot
+
+
+@pytest.fixture
+def authority(tmp_path: Path) -> Authority:
+    """An authority, and what it issued to the server."""
+    return Authority(tmp_path)
+
+
+@pytest.fixture
+def server(tmp_path: Path, authority: Authority) -> Iterator[Server]:
+    """A server with TLS and one worker, so that what a worker logs is there once."""
+    settings = {"http": {"port": 0, "tls": authority.tls}}
+    with running_server(tmp_path, "--workers", "1", settings=settings, authority=authority.file) as running:
+        yield running
+
+
+def serial(server: Server) -> str:
+    """Return the serial number of the certificate that a new connection is shown."""
+    trusting = ssl.create_default_context(cafile=server.authority)
+    with (
+        socket.create_connection(("127.0.0.1", server.port), timeout=10) as plain,
+        trusting.wrap_socket(plain, server_hostname="127.0.0.1") as connection,
+    ):
+        found = connection.getpeercert()
+        assert found is not None
+        return str(found["serialNumber"])
+
+
+def test_large_blobs_go_in_and_out(server: Server) -> None:
+    """A blob of many TLS records is taken as one body and in chunks, and served whole and in ranges."""
+    assert server.url.startswith("https://")
+    content = os.urandom(1024 * 1024) * 9 + b"end"
+    digest = digest_of(content)
+    with closing(server.connect()) as connection:
+        for body in (content, iter([content[:5000], content[5000:]])):
+            name = "whole" if isinstance(body, bytes) else "chunked"
+            connection.request("POST", f"/v2/{name}/blobs/uploads/?digest={digest}", body)
+            assert (connection.getresponse().read(), server.request("GET", f"/v2/{name}/blobs/{digest}")[2]) == (
+                b"",
+                content,
+            )
+        for first, last in ((0, 99), (5_000_000, 7_000_000)):
+            connection.request("GET", f"/v2/whole/blobs/{digest}", headers={"Range": f"bytes={first}-{last}"})
+            answer = connection.getresponse()
+            assert (answer.status, answer.read()) == (206, content[first : last + 1])
+
+
+def test_a_small_range_of_a_large_blob_reads_no_more(server: Server) -> None:
+    """Serving a few bytes of a blob costs the worker as many bytes, and not the rest of the file."""
+    content = b"x" * (64 * 1024 * 1024)
+    digest = digest_of(content)
+    assert server.request("POST", f"/v2/a/blobs/uploads/?digest={digest}", content)[0] == 201
+    (worker,) = workers(server)
+    before = bytes_read(worker)
+    assert server.request("GET", f"/v2/a/blobs/{digest}", headers={"Range": "bytes=1-10"})[2] == b"x" * 10
+    assert bytes_read(worker) - before < 2 * 1024 * 1024
+
+
+def workers(server: Server) -> list[int]:
+    """Return the worker processes."""
+    children = Path(f"/proc/{server.pid}/task/{server.pid}/children").read_text().split()
+    return [int(pid) for pid in children if b"zot.jobs.leader" not in Path(f"/proc/{pid}/cmdline").read_bytes()]
+
+
+def bytes_read(pid: int) -> int:
+    """Return how many bytes a process has read, of files and connections."""
+    lines = Path(f"/proc/{pid}/io").read_text().splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith("rchar"))
+
+
+def test_pipelined_requests_are_all_answered(server: Server) -> None:
+    """Requests that arrive in one TLS record, which the kernel shows once, are answered one after the other."""
+    trusting = ssl.create_default_context(cafile=server.authority)
+    with (
+        socket.create_connection(("127.0.0.1", server.port), timeout=10) as plain,
+        trusting.wrap_socket(plain, server_hostname="127.0.0.1") as connection,
+    ):
+        filler = f"X-Filler: {'x' * 3000}\r\n"
+        request = f"GET /v2/ HTTP/1.1\r\nHost: x\r\n{filler}\r\n"
+        connection.sendall((request * 4 + "GET /v2/ HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").encode())
+        answer = b""
+        while piece := connection.recv(65536):
+            answer += piece
+    assert answer.count(b"HTTP/1.1 200") == 5
+
+
+@pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
+def test_new_versions_are_spoken(server: Server, version: ssl.TLSVersion) -> None:
+    """A client may speak TLS 1.2 or 1.3."""
+    trusting = ssl.create_default_context(cafile=server.authority)
+    trusting.minimum_version = trusting.maximum_version = version
+    with closing(http.client.HTTPSConnection("127.0.0.1", server.port, timeout=10, context=trusting)) as connection:
+        connection.request("GET", "/v2/")
+        assert connection.getresponse().status == 200
+
+
+def test_old_versions_are_refused(server: Server) -> None:
+    """A client that speaks TLS 1.1 at best does not get in, and that is logged."""
+    trusting = ssl.create_default_context(cafile=server.authority)
+    trusting.set_ciphers("ALL:@SECLEVEL=0")
+    with pytest.warns(DeprecationWarning, match="TLSv1_1"):
+        trusting.minimum_version = trusting.maximum_version = ssl.TLSVersion.TLSv1_1
+    connection = http.client.HTTPSConnection("127.0.0.1", server.port, timeout=10, context=trusting)
+    with closing(connection), pytest.raises(ssl.SSLError, match="VERSION"):
+        connection.request("GET", "/v2/")
+    wait_until(lambda: "TLS connection failed" in server.log.read_text(), "the refusal is logged")
+
+
+def test_plain_http_is_told_so(server: Server) -> None:
+    """A request in plain HTTP gets an error document that says what to do, and no traceback is logged."""
+    connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=10)
+    connection.request("GET", "/v2/")
+    answer = connection.getresponse()
+    assert answer.status == 400
+    assert json.loads(answer.read())["errors"][0]["detail"]["remedy"] == "use https://"
+    connection.close()
+
+
+@pytest.mark.parametrize("begun", [b"", b"\x16", b"\x16\x03\x01\x00\xf0 nonsense" + b"\x00" * 300])
+def test_a_client_that_shakes_no_hands_is_dropped(tmp_path: Path, authority: Authority, begun: bytes) -> None:
+    """Whoever connects and is silent, also after a first byte, or sends nonsense, is dropped without a traceback."""
+    settings = {"http": {"port": 0, "tls": authority.tls}}
+    with (
+        running_server(tmp_path, "--idle-timeout", "1", settings=settings) as server,
+        socket.create_connection(("127.0.0.1", server.port), timeout=20) as connection,
+    ):
+        connection.sendall(begun)
+        while connection.recv(4096):
+            pass
+
+
+def test_a_silent_client_is_dropped(tmp_path: Path, authority: Authority) -> None:
+    """A body that stands still for the idle time is answered with 408; one that goes on slowly is taken."""
+    settings = {"http": {"port": 0, "tls": authority.tls}}
+    with running_server(tmp_path, "--idle-timeout", "1", settings=settings, authority=authority.file) as server:
+        where = server.request("POST", "/v2/a/blobs/uploads/")[1]["location"]
+        for pauses, status in (([0.4] * 6, 202), ([20.0], 408)):
+            with closing(server.connect()) as connection:
+                connection.putrequest("PATCH", where)
+                connection.putheader("Content-Length", str(100 * len(pauses) + 100))
+                connection.endheaders(b"x" * 100)
+                for pause in pauses if status == 202 else []:
+                    time.sleep(pause)
+                    connection.send(b"x" * 100)
+                assert connection.getresponse().status == status
+
+
+def test_a_renewed_certificate_is_taken(server: Server, authority: Authority) -> None:
+    """New connections see a renewed certificate at once; one that was there before goes on."""
+    before = serial(server)
+    with closing(server.connect()) as old:
+        old.request("GET", "/v2/")
+        old.getresponse().read()
+        used = old.sock
+        authority.renew()
+        assert serial(server) != before
+        old.request("GET", "/v2/")
+        assert (old.getresponse().status, old.sock) == (200, used)
+
+
+def test_a_broken_pair_is_refused(server: Server, authority: Authority) -> None:
+    """A key that is not the certificate's is logged once and not taken; the old pair serves on until both are good."""
+    before, good = serial(server), authority.key.read_bytes()
+    other = server.root.parent / "other"
+    other.mkdir()
+    replace(authority.key, Authority(other).key.read_bytes())
+    assert [serial(server), serial(server)] == [before, before]
+    assert server.log.read_text().count("is not the key of") == 1
+    authority.cert.unlink()
+    assert serial(server) == before
+    assert "can't be read: No such file" in server.log.read_text()
+    replace(authority.key, good)
+    authority.renew()
+    assert serial(server) != before
+
+
+@pytest.mark.parametrize(
+    ("cert", "key", "problem"),
+    [
+        ("cert.pem", "none.pem", "http.tls.key none.pem can't be read: No such file or directory"),
+        ("cert.pem", "bad.pem", "are no certificate and key in PEM format"),
+        ("cert.pem", "encrypted.pem", "are no certificate and key in PEM format"),
+        ("cert.pem", "other/key.pem", "is not the key of http.tls.cert cert.pem"),
+    ],
+)
+def test_what_is_wrong_at_start_is_said_in_one_line(
+    tmp_path: Path, authority: Authority, cert: str, key: str, problem: str
+) -> None:
+    """A certificate or key that can't be used stops the start with one line and status 1."""
+    (tmp_path / "bad.pem").write_text("bad")
+    encrypted = ["openssl", "pkey", "-in", str(authority.key), "-aes128", "-passout", "pass:x", "-out", "encrypted.pem"]
+    subprocess.run(encrypted, cwd=tmp_path, check=True)
+    (tmp_path / "other").mkdir()
+    Authority(tmp_path / "other")
+    settings = completed(tmp_path / "root", {"http": {"port": 0, "tls": {"cert": cert, "key": key}}})
+    (tmp_path / "config.json").write_text(json.dumps(settings))
+    command = zot("serve", "config.json")
+    done = subprocess.run(
+        command, cwd=tmp_path, env=environment(), capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL
+    )
+    assert done.returncode == 1
+    assert problem in done.stderr
+    assert done.stderr.count("\n") == 1

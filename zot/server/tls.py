@@ -1,0 +1,159 @@
+"""TLS: what new connections are made with, and how long they may stand still."""
+
+from __future__ import annotations
+
+import logging
+import os
+import ssl
+import threading
+from dataclasses import dataclass
+from typing import Any
+
+from zot.errors import StartupError
+
+log = logging.getLogger(__name__)
+
+# For TLS 1.2; those of 1.3 are all good.
+_CIPHERS = "ECDHE+AESGCM:ECDHE+CHACHA20"
+
+
+@dataclass(frozen=True)
+class Timeouts:
+    """How many seconds a connection may stand still while something is awaited from, or sent to, the client.
+
+    None is for ever.
+    """
+
+    read: float | None
+    write: float | None
+
+
+class Certificates:
+    """A server's certificate and key, read again when their files changed. Shared by threads.
+
+    A connection keeps what it was made with, so a renewed certificate disturbs nobody. With `cacert` clients may show a
+    certificate of their own, which one of the authorities in that file must have signed.
+    """
+
+    def __init__(self, cert: str, key: str, cacert: str | None, timeouts: Timeouts) -> None:
+        self.cert, self.key, self._cacert = cert, key, cacert
+        self._timeouts = timeouts
+        self._guard = threading.Lock()
+        self._stamps = self._look()
+        self._context = self._load()
+
+    def context(self) -> ssl.SSLContext:
+        """Return what to make a new connection with. Files that are wrong are logged once and not taken."""
+        stamps = self._look()
+        if stamps != self._stamps:
+            with self._guard:
+                self._renew(stamps)
+        return self._context
+
+    def _renew(self, stamps: list[object]) -> None:
+        if stamps == self._stamps:
+            return
+        # What is written while it is read has other stamps at the next look.
+        self._stamps = stamps
+        try:
+            self._context = self._load()
+        except StartupError as error:
+            log.error("the changed certificate is not taken, the old one stays: %s", error)
+        else:
+            log.warning("new connections get the changed certificate %s", self.cert)
+
+    def _files(self) -> dict[str, str]:
+        files = {"http.tls.cert": self.cert, "http.tls.key": self.key}
+        return files if self._cacert is None else files | {"http.tls.cacert": self._cacert}
+
+    def _look(self) -> list[object]:
+        """Return what changes when one of the files does, also when a symbolic link leads to another file."""
+        return [_stamp(file) for file in self._files().values()]
+
+    def _load(self) -> ssl.SSLContext:
+        """Make a context. Raises `StartupError`."""
+        for key, file in self._files().items():
+            _check_readable(key, file)
+        context = _Context(ssl.PROTOCOL_TLS_SERVER)
+        context.timeouts = self._timeouts
+        context.minimum_version = ssl.TLSVersion.TLSv1_2
+        context.set_ciphers(_CIPHERS)
+        context.set_alpn_protocols(["http/1.1"])
+        context.sslsocket_class = Connection
+        try:
+            # Without the function OpenSSL would ask at the terminal for the password of an encrypted key.
+            context.load_cert_chain(self.cert, self.key, password=lambda: "")
+        except (ssl.SSLError, ValueError) as error:
+            raise _explain(error, self.cert, self.key) from error
+        if self._cacert is not None:
+            context.verify_mode = ssl.CERT_OPTIONAL
+            try:
+                context.load_verify_locations(self._cacert)
+            except ssl.SSLError as error:
+                raise StartupError(
+                    f"http.tls.cacert {self._cacert} holds no certificate in PEM format", "name a file that does"
+                ) from error
+        return context
+
+
+class Connection(ssl.SSLSocket):
+    """A connection that is given up when it stands still: here the kernel's limit on receiving ends nothing.
+
+    The time counts for each piece that is received or sent, and not for a transfer.
+    """
+
+    def setblocking(self, flag: bool) -> None:
+        """Wait for as long as is allowed, or not at all."""
+        self.settimeout(self._timeouts.read if flag else 0.0)
+
+    def do_handshake(self, block: bool = False) -> None:
+        """Shake hands, all in all within the time for one piece."""
+        self.setblocking(True)
+        super().do_handshake(block)
+
+    def sendall(self, data: Any, flags: int = 0) -> None:
+        """Send all of it."""
+        self.settimeout(self._timeouts.write)
+        try:
+            super().sendall(data, flags)
+        finally:
+            self.settimeout(self._timeouts.read)
+
+    @property
+    def _timeouts(self) -> Timeouts:
+        context: Any = self.context
+        timeouts: Timeouts = context.timeouts
+        return timeouts
+
+
+class _Context(ssl.SSLContext):
+    """A context that tells its connections their time."""
+
+    timeouts: Timeouts
+
+
+def _stamp(file: str) -> object:
+    try:
+        found = os.stat(file)
+    except OSError as error:
+        return error.errno
+    return found.st_ino, found.st_dev, found.st_mtime_ns, found.st_size
+
+
+def _check_readable(key: str, file: str) -> None:
+    try:
+        with open(file, "rb") as opened:
+            opened.read(1)
+    except OSError as error:
+        raise StartupError(
+            f"{key} {file} can't be read: {os.strerror(error.errno or 0)}", "name a file that this user may read"
+        ) from error
+
+
+def _explain(error: Exception, cert: str, key: str) -> StartupError:
+    if getattr(error, "reason", None) == "KEY_VALUES_MISMATCH":
+        return StartupError(f"http.tls.key {key} is not the key of http.tls.cert {cert}", "give both of one pair")
+    return StartupError(
+        f"http.tls.cert {cert} and http.tls.key {key} are no certificate and key in PEM format",
+        "give the certificate, followed by those that lead to its authority, and its key without a password",
+    )
