@@ -45,12 +45,8 @@ class ListingViews:
     def catalog(self, principal: Principal) -> Response:
         """List the repositories that the caller may read, in byte order."""
         limit = _limit()
-        page = repositories.catalog(
-            self._stores.default,
-            limit,
-            request.args.get("last", ""),
-            lambda name: self._guard.permits(principal, Action.READ, name),
-        )
+        found = self._stores.names(request.args.get("last", ""))
+        page = repositories.page((name for name in found if self._guard.permits(principal, Action.READ, name)), limit)
         headers = _link("/v2/_catalog", {"n": str(limit), "last": page.names[-1]}) if page.more else {}
         return document({"repositories": page.names}, headers=headers)
 

@@ -25,8 +25,9 @@ class MetricsViews:
         return Response(b"ok", content_type=TEXT)
 
     def ready(self) -> Response:
-        """Say that the store answers; raises `StorageError`, a 503, if it does not."""
-        repositories.exists(self._stores.default, "any-repository-will-do")
+        """Say that all stores answer; raises `StorageError`, a 503, if one does not."""
+        for _, store in self._stores.by_route():
+            repositories.exists(store, "any-repository-will-do")
         return Response(b"ok", content_type=TEXT)
 
     def metrics(self) -> Response:

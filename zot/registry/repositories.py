@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import NamedTuple
 
 from zot.errors import NameUnknown
@@ -52,13 +52,8 @@ def mark(store: Store, name: str) -> None:
     store.storage.write(paths.dirty(name), b"")
 
 
-def catalog(store: Store, limit: int, last: str, visible: Callable[[str], bool]) -> Page:
-    """Return up to `limit` repositories after `last` that are visible to the caller."""
-    return page((name for name in names(store, last) if visible(name)), limit)
-
-
 def names(store: Store, last: str = "") -> Iterator[str]:
-    """Yield all repositories after `last`, which need not exist."""
+    """Yield the repositories of a store after `last`, which need not exist."""
     for encoded in store.storage.list(paths.CATALOGUE, encode(last)):
         yield decode(encoded)
 
