@@ -61,9 +61,7 @@ class Http(Section):
     write_timeout: Duration = setting(
         _MINUTE, "How long a client may take nothing of an answer; 0 is no limit.", acted_on=False
     )
-    tls: Tls | None = setting(
-        None, "The server's certificate; without it the server speaks plain http."
-    )
+    tls: Tls | None = setting(None, "The server's certificate; without it the server speaks plain http.")
     auth: Auth | None = setting(
         None, "Who may log in, and how; without it everybody is anonymous.", reload=True, acted_on=False
     )

@@ -110,7 +110,7 @@ class Storage(StoreOptions):
     """Where the registry keeps what it is given."""
 
     sub_paths: dict[str, SubPath] = setting(
-        {}, "Stores of their own: `/a` holds the repositories whose name begins with `a/`.", acted_on=False
+        {}, "Stores of their own: `/a` holds the repositories whose name begins with `a/`."
     )
     fast_restart: bool = setting(
         False, "Skip reading the storage at start.", needless="this registry never reads it at start"

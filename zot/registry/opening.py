@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from dataclasses import replace
 
 from zot.config import Config
+from zot.config.storage import StoreOptions
 from zot.registry import paths
 from zot.registry.store import Store
 from zot.registry.stores import Stores
@@ -13,31 +15,35 @@ from zot.storage.filesystem import Filesystem
 
 log = logging.getLogger(__name__)
 
+Count = Callable[[], None]
 
-def open_stores(
-    config: Config, *, on_copy: Callable[[], None] | None = None, on_damage: Callable[[], None] | None = None
-) -> Stores:
+
+def open_stores(config: Config, *, on_copy: Count | None = None, on_damage: Count | None = None) -> Stores:
     """Open and try the storage; nothing is read but what is asked for. Raises `StartupError` if it can't be used."""
-    storage = Filesystem(config.storage.root_directory, private=paths.PRIVATE, commit=config.storage.commit)
-    ignored: Callable[[], None] = lambda: None  # noqa: E731
-    has_links = storage.start()
-    storage.sharing.on_copy = on_copy or ignored
-    storage.sharing.on_damage = lambda path: _report(path, on_damage or ignored)
-    if config.storage.dedupe and not has_links:
-        log.warning(
-            "%s has no hard links, so storage.dedupe is off: each repository keeps its own copy of a blob",
-            config.storage.root_directory,
-        )
-    return Stores(
-        Store(
-            storage,
-            dedupe=config.storage.dedupe and has_links,
-            sparse="sparse" in (config.http.compat or ()),
-            on_damage=on_damage or ignored,
-        )
-    )
+    ignored: Count = lambda: None  # noqa: E731
+    on_copy, on_damage = on_copy or ignored, on_damage or ignored
+    is_sparse = "sparse" in (config.http.compat or ())
+
+    def opened(options: StoreOptions) -> Store:
+        storage = Filesystem(options.root_directory, private=paths.PRIVATE, commit=options.commit)
+        has_links = storage.start()
+        storage.sharing.on_copy = on_copy
+        storage.sharing.on_damage = lambda path: _report(path, on_damage)
+        if options.dedupe and not has_links:
+            log.warning(
+                "%s has no hard links, so dedupe is off: each repository keeps its own copy of a blob",
+                options.root_directory,
+            )
+        return Store(storage, dedupe=options.dedupe and has_links, sparse=is_sparse, on_damage=on_damage)
+
+    default = opened(config.storage)
+    below = {}
+    for route, options in config.storage.sub_paths.items():
+        # What is remembered is under its digest, so one memory does for all stores.
+        below[route] = replace(opened(options), manifests=default.manifests, references=default.references)
+    return Stores(default, below)
 
 
-def _report(path: str, on_damage: Callable[[], None]) -> None:
+def _report(path: str, on_damage: Count) -> None:
     log.error("%s is damaged, and is replaced by what a client just pushed", path)
     on_damage()

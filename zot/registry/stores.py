@@ -5,11 +5,17 @@ from __future__ import annotations
 import heapq
 from collections.abc import Iterator, Mapping
 
+from zot.config import Config
 from zot.errors import StartupError
 from zot.registry import repositories
 from zot.registry.store import Store
 
 DEFAULT = "/"
+
+
+def routes(config: Config) -> list[str]:
+    """Return where the stores of a configuration are, the default one first."""
+    return [DEFAULT, *(f"/{route.strip('/')}" for route in config.storage.sub_paths)]
 
 
 class Stores:

@@ -1,4 +1,4 @@
-"""The leader process, as the master sees it: started, started again when it ends, stopped last."""
+"""The leader processes, one for each store, as the master sees them: started, started again, stopped last."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import sys
 import time
 
 from zot.config import Config
+from zot.registry.stores import routes
 
 log = logging.getLogger(__name__)
 
@@ -16,11 +17,33 @@ _SLOWEST_RESTART = 30.0
 _LAST_PASS = 15.0
 
 
+class Leaders:
+    """The leaders of all stores that a configuration names."""
+
+    def __init__(self, config: Config) -> None:
+        text = config.to_json().encode()
+        self._leaders = [LeaderProcess(route, text) for route in routes(config)]
+
+    def look_after(self) -> None:
+        """Start those that do not run."""
+        for leader in self._leaders:
+            leader.look_after()
+
+    def stop(self) -> None:
+        """Let them write what is left to write; they get 15 seconds for that, and the rest waits for the next start."""
+        for leader in self._leaders:
+            leader.ask_to_end()
+        deadline = time.monotonic() + _LAST_PASS
+        for leader in self._leaders:
+            leader.await_end(deadline)
+
+
 class LeaderProcess:
     """One child that runs `zot.jobs.leader`; see there what it does."""
 
-    def __init__(self, config: Config) -> None:
-        self._config = config.to_json().encode()
+    def __init__(self, route: str, config: bytes) -> None:
+        self._route = route
+        self._config = config
         self._process: subprocess.Popen[bytes] | None = None
         self._pause = 1.0
         self._not_before = 0.0
@@ -31,27 +54,36 @@ class LeaderProcess:
         if self._process is not None:
             if self._process.poll() is None:
                 return
-            log.error("the leader process ended and is started again")
+            log.error("the leader process of %s ended and is started again", self._route)
             self._process = None
             self._not_before = now + self._pause
             self._pause = min(self._pause * 2, _SLOWEST_RESTART)
         if now >= self._not_before:
             self._start()
 
-    def stop(self) -> None:
-        """Let it write what is left to write; it gets 15 seconds for that, and what is left then waits for a start."""
-        if self._process is None or self._process.poll() is not None:
+    def ask_to_end(self) -> None:
+        """Tell the process to end."""
+        if self._is_running():
+            assert self._process is not None
+            self._process.terminate()
+
+    def await_end(self, deadline: float) -> None:
+        """Wait until it has ended, or kill it when the steady clock shows `deadline`."""
+        if not self._is_running():
             return
-        self._process.terminate()
+        assert self._process is not None
         try:
-            self._process.wait(_LAST_PASS)
+            self._process.wait(max(deadline - time.monotonic(), 0))
         except subprocess.TimeoutExpired:
-            log.error("the leader process does not end and is killed; it goes on with the next start")
+            log.error("the leader process of %s does not end and is killed", self._route)
             self._process.kill()
             self._process.wait()
 
+    def _is_running(self) -> bool:
+        return self._process is not None and self._process.poll() is None
+
     def _start(self) -> None:
-        command = [sys.executable, "-m", "zot.jobs.leader", "--parent", str(os.getpid())]
+        command = [sys.executable, "-m", "zot.jobs.leader", "--parent", str(os.getpid()), "--store", self._route]
         self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL)
         assert self._process.stdin is not None
         with self._process.stdin as pipe:

@@ -20,7 +20,7 @@ from zot import __version__
 from zot.config import Config
 from zot.cores import Cores
 from zot.logs import configure, gather
-from zot.server.leading import LeaderProcess
+from zot.server.leading import Leaders
 from zot.server.listening import listen, url
 from zot.server.tls import Certificates, Timeouts
 from zot.server.worker import Worker
@@ -66,10 +66,11 @@ def serve(config: Config, options: ServeOptions) -> None:
 
 def _certificates(config: Config, options: ServeOptions) -> Certificates | None:
     """Return what TLS needs, or None if it is not asked for. Raises `StartupError`."""
-    if config.http.tls is None:
+    files = config.http.tls
+    if files is None:
         return None
-    files, timeouts = config.http.tls, Timeouts(options.idle_timeout, options.idle_timeout)
-    return Certificates(files.cert, files.key, files.cacert, timeouts)
+    timeouts = Timeouts(options.idle_timeout, options.idle_timeout)
+    return Certificates(files.cert, files.key, files.cacert or None, timeouts)
 
 
 class _Server(BaseApplication):
@@ -84,7 +85,7 @@ class _Server(BaseApplication):
         self._options = options
         self._fd = bound.detach()
         self._url = address
-        self.leader = LeaderProcess(config)
+        self.leaders = Leaders(config)
         super().__init__(prog="zot")
         self.callable = self.load()
 
@@ -107,7 +108,7 @@ class _Server(BaseApplication):
             "forwarded_allow_ips": "",
             "worker_tmp_dir": "/dev/shm" if os.path.isdir("/dev/shm") else None,
             "when_ready": lambda _: self._ready(),
-            "on_exit": lambda _: self.leader.stop(),
+            "on_exit": lambda _: self.leaders.stop(),
             "post_worker_init": _settle_worker,
             "worker_exit": lambda _master, _worker: logging.shutdown(),
             "child_exit": _forget_worker,
@@ -130,25 +131,25 @@ class _Server(BaseApplication):
 
     def run(self) -> None:
         """Run gunicorn's master in this process."""
-        _Master(self, self.leader).run()
+        _Master(self, self.leaders).run()
 
     def _ready(self) -> None:
         print(f"Listening on {self._url}", flush=True)
-        root = self._config.storage.root_directory
-        print(f"zot {__version__}, {self._options.workers} workers, storage in {root}", flush=True)
+        roots = [store.root_directory for store in (self._config.storage, *self._config.storage.sub_paths.values())]
+        print(f"zot {__version__}, {self._options.workers} workers, storage in {', '.join(roots)}", flush=True)
 
 
 class _Master(Arbiter):
-    """gunicorn's master, which looks after the leader process too."""
+    """gunicorn's master, which looks after the leader processes too."""
 
-    def __init__(self, app: BaseApplication, leader: LeaderProcess) -> None:
-        self._leader = leader
+    def __init__(self, app: BaseApplication, leaders: Leaders) -> None:
+        self._leaders = leaders
         super().__init__(app)
 
     def manage_workers(self) -> None:
         """Do so about once a second."""
         super().manage_workers()
-        self._leader.look_after()
+        self._leaders.look_after()
 
     def handle_hup(self) -> None:
         """Ignore SIGHUP: there is nothing yet that could be read anew without a restart."""
