@@ -1,41 +1,90 @@
-"""`zot`: the group of all commands."""
+"""`zot`: the group of all commands, each of which is imported when it is used."""
 
 from __future__ import annotations
 
+import importlib
+import os
 import sys
 
 import click
 
-from cli.serve import serve
-from cli.verify import verify
 from zot import __version__
 from zot.errors import StartupError
 
+# Where each command is, in the order of the help.
+COMMANDS = {
+    "Run a registry": {
+        "serve": "cli.serve:serve",
+        "verify": "cli.verify:verify",
+        "config": "cli.config:config",
+    },
+    "About this program": {
+        "version": "cli.about:version",
+        "completion": "cli.about:completion",
+    },
+}
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+
+class Commands(click.Group):
+    """The commands of the table above, so that one does not wait for what another needs."""
+
+    def list_commands(self, _context: click.Context) -> list[str]:
+        """Return their names, in the order of the table."""
+        return [name for section in COMMANDS.values() for name in section]
+
+    def get_command(self, _context: click.Context, name: str) -> click.Command | None:
+        """Import a command."""
+        where = next((section[name] for section in COMMANDS.values() if name in section), None)
+        if where is None:
+            return None
+        module, _, attribute = where.partition(":")
+        command = getattr(importlib.import_module(module), attribute)
+        assert isinstance(command, click.Command)
+        return command
+
+    def format_commands(self, context: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write what each command does, in the sections of the table."""
+        for title, section in COMMANDS.items():
+            with formatter.section(title):
+                commands = ((name, self.get_command(context, name)) for name in section)
+                formatter.write_dl([(name, command.get_short_help_str(90)) for name, command in commands if command])
+
+
+@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.version_option(__version__, prog_name="zot")
 def cli() -> None:
-    """A container registry: push and pull with docker, podman, helm or any OCI client.
+    """A registry: it keeps container images, and gives them to those who may have them.
+
+    docker, podman, helm, oras and other programs put images into a registry (push) and get them out of it (pull). This
+    one runs from a single directory:
 
     \b
-    Examples:
-      zot serve                        serve from your data directory, on 127.0.0.1:8080
-      zot serve config.json            serve what a configuration file says
-      zot verify config.json           check a configuration file
+      zot serve                                  keep images in your data directory, on 127.0.0.1:8080
+      docker tag alpine 127.0.0.1:8080/alpine    give an image a name in it
+      docker push 127.0.0.1:8080/alpine          put it in
+      docker pull 127.0.0.1:8080/alpine          get it out
+
+    What it does beyond that is said in a configuration file, in JSON or YAML. `zot config explain` lists all keys,
+    `zot verify FILE` checks a file, `zot serve FILE` serves what it says. Every command has a --help with an example,
+    and leaves with 0 if all is well, with 1 if something failed, with 2 if it was used wrongly.
     """
 
 
-cli.add_command(serve)
-cli.add_command(verify)
-
-
 def main() -> None:
-    """Run a command; what a user can mend is said in one line, with exit status 1."""
+    """Run a command; what goes wrong is said in one line."""
     try:
         cli(prog_name="zot")
     except StartupError as error:
-        click.echo(f"zot: {error}", err=True)
-        sys.exit(1)
+        _leave(str(error))
+    except Exception as error:  # the last resort: nobody but a developer wants the traceback
+        if os.environ.get("ZOT_DEBUG"):
+            raise
+        _leave(f"this is a fault of zot: {type(error).__name__}: {error}; set ZOT_DEBUG=1 to see where, and report it")
+
+
+def _leave(why: str) -> None:
+    click.echo(f"zot: {why}", err=True)
+    sys.exit(1)
 
 
 if __name__ == "__main__":

@@ -7,16 +7,16 @@ import shutil
 import signal
 import sys
 import tempfile
-from pathlib import Path
 
 import click
-import platformdirs
 
-from zot.config import Config, ConfigError, default_config, load
+from cli.configuration import config_argument, read
+from cli.output import Output
+from zot.config import Config, default_config
 
 
 @click.command()
-@click.argument("config", required=False, type=click.Path(path_type=Path))
+@config_argument
 @click.option("--tmp", is_flag=True, help="Serve from a temporary root that goes away at exit, on a free port.")
 @click.option("--address", help="Listen on this address instead of http.address.")
 @click.option(
@@ -39,7 +39,7 @@ from zot.config import Config, ConfigError, default_config, load
     help="Seconds after which a client that neither sends nor takes anything is dropped.",
 )
 def serve(
-    config: Path | None,
+    config: str | None,
     tmp: bool,
     address: str | None,
     port: int | None,
@@ -50,8 +50,8 @@ def serve(
 ) -> None:
     """Serve a registry until SIGTERM or Ctrl-C.
 
-    CONFIG is a file in JSON or YAML. Without one the registry keeps its data in your data directory and listens on
-    127.0.0.1:8080.
+    CONFIG is a file in JSON or YAML; without it the one that $ZOT_CONFIG names, or /etc/zot/config.json, .yaml or .yml.
+    Without any the registry keeps its data in your data directory and listens on 127.0.0.1:8080.
 
     \b
     Examples:
@@ -81,19 +81,8 @@ def _leave(_signal: int, _frame: object) -> None:
     sys.exit(0)
 
 
-def _read(config: Path | None, temporary: str | None) -> Config:
-    if temporary is not None:
-        return default_config(temporary, port=0)
-    if config is None:
-        root = platformdirs.user_data_path("zot") / "registry"
-        click.echo(f"no configuration file is given, so data is kept in {root}", err=True)
-        return default_config(str(root))
-    try:
-        return load(str(config))
-    except ConfigError as error:
-        for problem in error.problems:
-            click.echo(f"zot: {problem}", err=True)
-        sys.exit(1)
+def _read(config: str | None, temporary: str | None) -> Config:
+    return read(config, Output()) if temporary is None else default_config(temporary, port=0)
 
 
 def _listening(config: Config, address: str | None, port: int | None) -> Config:

@@ -5,11 +5,14 @@ from __future__ import annotations
 import os
 import socket
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import click
 import pytest
+from click.testing import CliRunner
 
+from cli.main import cli
 from tests.servers import environment, wait_until, zot
 
 
@@ -20,12 +23,32 @@ def run(*arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-@pytest.mark.parametrize("arguments", [("-h",), ("--help",), ("serve", "-h"), ("verify", "--help")])
-def test_help_has_an_example(arguments: tuple[str, ...]) -> None:
-    """Help is there under both names and shows what to type."""
-    done = run(*arguments)
+def commands(group: click.Group, *above: str) -> Iterator[tuple[str, ...]]:
+    """Return what to type for each command and each group."""
+    for name in group.list_commands(click.Context(group)):
+        command = group.get_command(click.Context(group), name)
+        assert command is not None
+        yield (*above, name)
+        if isinstance(command, click.Group):
+            yield from commands(command, *above, name)
+
+
+@pytest.mark.parametrize("arguments", list(commands(cli)), ids=" ".join)
+def test_every_command_has_an_example(arguments: tuple[str, ...]) -> None:
+    """The help of each command shows what to type, in one process."""
+    done = CliRunner().invoke(cli, [*arguments, "--help"])
+    assert done.exit_code == 0
+    assert "Example" in done.output
+
+
+def test_help_is_for_who_never_saw_a_registry() -> None:
+    """Help is there under both names, says what a registry is for, and lists every command."""
+    done = run("-h")
     assert done.returncode == 0
-    assert "Example" in done.stdout
+    assert done.stdout == run("--help").stdout
+    assert "docker push" in done.stdout
+    for (name,) in (one for one in commands(cli) if len(one) == 1):
+        assert f"  {name} " in done.stdout
 
 
 def test_version() -> None:

@@ -1,0 +1,102 @@
+"""Which configuration a command uses: one rule for all of them.
+
+The file that is named, by argument or `--config`; else the one that $ZOT_CONFIG names; else /etc/zot/config.json, .yaml
+or .yml; else the defaults of `zot serve` without a file. Which one it was is said on standard error,
+unless it was named.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import click
+import platformdirs
+
+from cli.output import Output, styled
+from zot.config import Checked, Config, ConfigError, Problem, check, default_config
+
+VARIABLE = "ZOT_CONFIG"
+SYSTEM_FILES = tuple(Path("/etc/zot") / f"config.{ending}" for ending in ("json", "yaml", "yml"))
+UNREADABLE = 2
+
+
+class Chosen(NamedTuple):
+    """The file that is used, or None for the defaults, and the words that say so; none if the user named it."""
+
+    file: str | None
+    said: str
+
+
+def choose(named: str | None) -> Chosen:
+    """Choose the file by the rule of this module."""
+    if named:
+        return Chosen(named, "")
+    if variable := os.environ.get(VARIABLE):
+        return Chosen(variable, f"using {variable}, which ${VARIABLE} names")
+    for file in SYSTEM_FILES:
+        if file.exists():
+            return Chosen(str(file), f"using {file}")
+    return Chosen(None, f"no configuration file is given, so data is kept in {_data_directory()}")
+
+
+def read(named: str | None, output: Output) -> Config:
+    """Return the configuration that is used, saying which; if it is none, say why and leave with 1, or 2 if unread."""
+    file, said = choose(named)
+    if said:
+        output.note(said)
+    if file is None:
+        return default_config(_data_directory())
+    try:
+        checked = check(file)
+    except ConfigError as error:
+        checked = Checked(None, error.problems)
+        if error.unreadable:
+            tell(checked.problems)
+            sys.exit(UNREADABLE)
+    tell([problem for problem in checked.problems if not (problem.warning and output.quiet)], excerpts=False)
+    if checked.config is None:
+        sys.exit(1)
+    return checked.config
+
+
+def tell(problems: list[Problem], *, excerpts: bool = True) -> None:
+    """Print problems on standard error, warnings told apart, each with its line if `excerpts`."""
+    for problem in problems:
+        place = styled(f"{problem.file}:{problem.line}:{problem.column}:", sys.stderr, bold=True)
+        kind = styled("warning: ", sys.stderr, fg="yellow") if problem.warning else ""
+        key = styled(f"{problem.key}: ", sys.stderr, fg="cyan") if problem.key else ""
+        click.echo(f"{place} {kind}{key}{problem.what}; {problem.remedy}", err=True)
+        if excerpts and problem.excerpt:
+            click.echo(problem.excerpt, err=True)
+
+
+def config_option(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Give a command `--config FILE`; it gets it as `config`, for `read`."""
+    return click.option(
+        "--config",
+        "-c",
+        metavar="FILE",
+        type=click.Path(),
+        help=f"The configuration; else ${VARIABLE}, else /etc/zot/config.json, .yaml or .yml, else the defaults.",
+    )(command)
+
+
+def config_argument(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Give a command `[CONFIG]` and `--config FILE`; it gets the one that is given as `config`."""
+
+    def take(context: click.Context, _parameter: click.Parameter, argument: str | None) -> None:
+        option = context.params.get("config")
+        if argument and option:
+            raise click.UsageError("Name the configuration once: as an argument or with --config.")
+        context.params["config"] = argument or option
+
+    argument = click.argument("config_file", metavar="[CONFIG]", required=False, expose_value=False, callback=take)
+    return argument(config_option(command))
+
+
+def _data_directory() -> str:
+    return str(platformdirs.user_data_path("zot") / "registry")
