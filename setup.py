@@ -17,10 +17,13 @@ setup(
     python_requires=">=3.11",
     packages=find_packages(include=["zot", "zot.*", "cli", "cli.*"]),
     install_requires=[
+        "bcrypt>=4.1",
         "click>=8.1",
         "flask>=3.1,<4",
         # The server reaches into gunicorn's thread worker and body readers, which are not public.
         "gunicorn>=27,<28",
+        # passlib, which nobody maintains any more, under its own name.
+        "libpass>=1.9",
         "platformdirs>=4",
         "prometheus-client>=0.20",
         "pydantic>=2.7,<3",
@@ -38,6 +41,7 @@ setup(
             "types-PyYAML",
             "types-jsonschema",
             "types-gunicorn",
+            "types-passlib",
             "tox>=4",
         ],
     },

@@ -13,23 +13,25 @@ from zot.api.guard import Guard, check_guarded
 from zot.api.metrics import metrics
 from zot.api.rendering import register_errors
 from zot.api.request_log import RequestLog
-from zot.auth.authority import Authority
-from zot.auth.policy import OpenPolicy
+from zot.auth.opening import Opener
 from zot.config import Config
 from zot.cores import Cores
 from zot.oci import media_types
 from zot.registry.opening import open_stores
 
 
-def create_app(config: Config) -> Flask:
-    """Make the WSGI application. Raises `StartupError` if the storage can't be used."""
+def create_app(config: Config, *, threads: int = 32) -> Flask:
+    """Make the WSGI application, of which each process serves as many requests at a time as it has threads.
+
+    Raises `StartupError` if the storage, or a file that the configuration names, can't be used.
+    """
     counted = CollectorRegistry()
     copies = Counter(
         "zot_storage_copies", "Blobs stored once more because a hard link was not possible.", registry=counted
     )
     damages = Counter("zot_storage_damages", "Content found missing or wrong when it was used.", registry=counted)
     stores = open_stores(config, on_copy=copies.inc, on_damage=damages.inc)
-    guard = Guard(Authority(OpenPolicy()))
+    guard = Guard(Opener(threads).open(config.http))
 
     app = Flask("zot", static_folder=None)
     app.url_map.merge_slashes = False

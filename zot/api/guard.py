@@ -47,11 +47,7 @@ class Guard:
 
     def identify(self, credentials: Credentials) -> Principal:
         """Return whoever sent the request. Raises `Unauthorized`, with a challenge, and `TooManyRequests`."""
-        try:
-            return self.authority.identify(credentials)
-        except Unauthorized as refused:
-            refused.headers |= self.authority.challenge(Action.PING, None)
-            raise
+        return self.authority.identify(credentials)
 
     def permits(self, principal: Principal, action: Action, repository: str) -> bool:
         """Tell whether the principal may do this to the repository."""

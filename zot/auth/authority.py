@@ -8,6 +8,7 @@ from zot.auth.actions import Action
 from zot.auth.chain import Chain
 from zot.auth.policy import Decision, Policy
 from zot.auth.principal import Credentials, Principal
+from zot.errors import Unauthorized
 
 Challenge = Callable[[Action, str | None], Mapping[str, str]]
 
@@ -25,12 +26,31 @@ def basic_challenge(realm: str) -> Challenge:
 
 
 class Authority:
-    """The policy, the chain of authenticators, and how a client is asked to log in. Immutable."""
+    """The policy, the chain of authenticators, and how a client is asked to log in. Immutable.
 
-    def __init__(self, policy: Policy, chain: Chain | None = None, challenge: Challenge = no_challenge) -> None:
+    `delay` holds up whoever fails to log in.
+    """
+
+    def __init__(
+        self,
+        policy: Policy,
+        chain: Chain | None = None,
+        challenge: Challenge = no_challenge,
+        delay: Callable[[], None] = lambda: None,
+    ) -> None:
         self.policy = policy
         self.challenge = challenge
-        self.identify: Callable[[Credentials], Principal] = (chain or Chain()).identify
+        self._chain = chain or Chain()
+        self._delay = delay
+
+    def identify(self, credentials: Credentials) -> Principal:
+        """Return who sent these. Raises `Unauthorized`, with a challenge and after the delay, and `TooManyRequests`."""
+        try:
+            return self._chain.identify(credentials)
+        except Unauthorized as refused:
+            self._delay()
+            refused.headers |= self.challenge(Action.PING, None)
+            raise
 
     def permits(self, principal: Principal, action: Action, repository: str | None) -> bool:
         """Tell whether the policy allows this, and the scopes of a key or token have room for it."""

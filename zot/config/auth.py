@@ -145,13 +145,23 @@ class Auth(Section):
 
     fail_delay: int = setting(0, "Seconds that a failed login is answered later.", ge=0)
     htpasswd: Htpasswd | None = setting(None, "Users and passwords in a file.")
-    ldap: Ldap | None = setting(None, "Users and passwords in a directory; asked before htpasswd.")
-    bearer: Bearer | None = setting(None, "Tokens of an external token server.")
-    openid: OpenId | None = setting(None, "Login in a browser, by other services; it turns API keys on.", name="openid")
-    apikey: bool = setting(False, "Users may make API keys, to be used as passwords.", name="apikey")
-    session_keys_file: str = setting(
-        "", "A file with hashKey and encryptKey, which sign and encrypt sessions; made by the server if left out."
+    ldap: Ldap | None = setting(None, "Users and passwords in a directory; asked before htpasswd.", acted_on=False)
+    bearer: Bearer | None = setting(None, "Tokens of an external token server.", acted_on=False)
+    openid: OpenId | None = setting(
+        None, "Login in a browser, by other services; it turns API keys on.", name="openid", acted_on=False
     )
-    session_driver: SessionDriver | None = setting(None, "Where sessions are kept; in the store if left out.")
-    secure_session: bool | None = setting(None, "Send session cookies over TLS only; as TLS is on, if left out.")
-    mtls: Mtls | None = setting(None, "How a client's certificate becomes a user; see tls.cacert.", name="mtls")
+    apikey: bool = setting(False, "Users may make API keys, to be used as passwords.", name="apikey", acted_on=False)
+    session_keys_file: str = setting(
+        "",
+        "A file with hashKey and encryptKey, which sign and encrypt sessions; made by the server if left out.",
+        acted_on=False,
+    )
+    session_driver: SessionDriver | None = setting(
+        None, "Where sessions are kept; in the store if left out.", acted_on=False
+    )
+    secure_session: bool | None = setting(
+        None, "Send session cookies over TLS only; as TLS is on, if left out.", acted_on=False
+    )
+    mtls: Mtls | None = setting(
+        None, "How a client's certificate becomes a user; see tls.cacert.", name="mtls", acted_on=False
+    )

@@ -50,7 +50,7 @@ class Http(Section):
         "", "The address that clients use, if a proxy stands before the server: `https://zot.example.com`.",
         acted_on=False,
     )  # fmt: skip
-    realm: str = setting("", "What a client is told that it logs in to.", acted_on=False)
+    realm: str = setting("", "What a client is told that it logs in to.")
     allow_origin: Origins = setting(
         (), "The origins, separated by commas, whose pages may use the API in a browser; empty is all, without login.",
         acted_on=False,
@@ -62,11 +62,9 @@ class Http(Section):
         _MINUTE, "How long a client may take nothing of an answer; 0 is no limit.", acted_on=False
     )
     tls: Tls | None = setting(None, "The server's certificate; without it the server speaks plain http.")
-    auth: Auth | None = setting(
-        None, "Who may log in, and how; without it everybody is anonymous.", reload=True, acted_on=False
-    )
+    auth: Auth | None = setting(None, "Who may log in, and how; without it everybody is anonymous.", reload=True)
     access_control: AccessControl | None = setting(
-        None, "Who may do what; without it everybody who gets in may do everything.", reload=True, acted_on=False
+        None, "Who may do what; without it everybody who gets in may do everything.", reload=True
     )
     ratelimit: RateLimit | None = setting(None, "How many requests a second are served.", acted_on=False)
     compat: Many[Literal["docker2s2", "sparse"]] | None = setting(

@@ -127,7 +127,7 @@ class _Server(BaseApplication):
         """Make the Flask application; imported here, after the directory of the counters is known."""
         from zot.app import create_app
 
-        return create_app(self._config)
+        return create_app(self._config, threads=self._options.threads)
 
     def run(self) -> None:
         """Run gunicorn's master in this process."""

@@ -1,0 +1,121 @@
+"""Name and password in the header Authorization (RFC 7617), judged by one source of passwords after the other."""
+
+from __future__ import annotations
+
+import binascii
+import logging
+import threading
+from base64 import b64decode
+from collections.abc import Sequence
+from typing import Protocol
+
+from zot.auth.principal import Credentials, Principal, Via
+from zot.auth.remembered import Remembered
+from zot.auth.throttle import Queue, Throttle
+from zot.errors import RegistryError, Unauthorized, Unavailable
+
+log = logging.getLogger(__name__)
+
+_LOCKS = 64
+
+
+class PasswordSource(Protocol):
+    """Somebody who knows users and their passwords."""
+
+    @property
+    def origin(self) -> str:
+        """Its name."""
+
+    def check(self, user: str, password: str) -> frozenset[str] | None:
+        """Return the user's groups if that is the password; None if it is not, or if there is no such user.
+
+        Raises `Unavailable` if that can't be told now.
+        """
+
+    def version(self) -> object:
+        """Return what differs when an answer given before may hold no longer."""
+
+
+class Basic:
+    """The authenticator. A right password is remembered for a while, so that only the first request waits for it.
+
+    The sources are asked in their order until one says yes. One that can't be reached is passed over: if no other says
+    yes, the answer is 503 and not that the password is wrong.
+    """
+
+    def __init__(
+        self, sources: Sequence[PasswordSource], remembered: Remembered, throttle: Throttle, queue: Queue
+    ) -> None:
+        self._sources = tuple(sources)
+        self._remembered = remembered
+        self._throttle = throttle
+        self._queue = queue
+        self._same = [threading.Lock() for _ in range(_LOCKS)]
+
+    def authenticate(self, credentials: Credentials) -> Principal | None:
+        """Return whose name and password the header holds; None for another kind of header."""
+        header = credentials.authorization
+        if header[:6].lower() != "basic ":
+            return None
+        known = self._remembered.get(header, self._versions())
+        if known is not None:
+            return known
+        user, password = _decode(header)
+        address = credentials.address
+        self._throttle.check(address, user)
+        with self._queue.place(address), self._same[hash(header) % _LOCKS]:
+            # Another request with the same header may have been right meanwhile, or wrong too often.
+            known = self._remembered.get(header, self._versions())
+            if known is not None:
+                return known
+            self._throttle.check(address, user)
+            return self._judge(header, user, password, address)
+
+    def _judge(self, header: str, user: str, password: str, address: str) -> Principal:
+        versions = self._versions()
+        found = self._ask(user, password)
+        if found is None:
+            self._throttle.failed(address, user)
+            raise wrong()
+        self._throttle.succeeded(address, user)
+        self._remembered.keep(header, found, versions)
+        return found
+
+    def _versions(self) -> object:
+        return [source.version() for source in self._sources]
+
+    def _ask(self, user: str, password: str) -> Principal | None:
+        unreachable: RegistryError | None = None
+        for source in self._sources:
+            try:
+                groups = source.check(user, password)
+            except Unavailable as error:
+                log.warning("%s can't be asked for %r: %s", source.origin, user, error)
+                unreachable = error
+                continue
+            if groups is not None:
+                return Principal(user, groups, Via.PASSWORD, source.origin)
+        if unreachable is not None:
+            raise unreachable
+        return None
+
+
+def wrong() -> Unauthorized:
+    """Return the answer to a name and a password that do not belong together; it says no more than that."""
+    return Unauthorized("the name or the password is wrong", "check both, then log in again")
+
+
+def _decode(header: str) -> tuple[str, str]:
+    """Return name and password. Raises `Unauthorized` for a header that holds none."""
+    try:
+        plain = b64decode(header[6:].strip(), validate=True)
+    except (binascii.Error, ValueError):
+        raise Unauthorized("the header Authorization is malformed", "send name:password in base64") from None
+    try:
+        text = plain.decode()
+    except UnicodeDecodeError:
+        text = plain.decode("latin-1")
+    user, colon, password = text.partition(":")
+    if not colon or not user or not password or not text.isprintable():
+        raise wrong()
+    return user, password

@@ -1,0 +1,95 @@
+"""From the configuration to the authority."""
+
+from __future__ import annotations
+
+from zot.auth.access import AccessControl, Grant, MetricsRule, Rules
+from zot.auth.actions import GRANTED, Actions
+from zot.auth.authority import Authority, basic_challenge, no_challenge
+from zot.auth.basic import Basic, PasswordSource
+from zot.auth.chain import Chain
+from zot.auth.htpasswd import Htpasswd
+from zot.auth.policy import OpenPolicy, Policy
+from zot.auth.remembered import Remembered
+from zot.auth.throttle import FailDelay, OneAtATime, Queue, Throttle
+from zot.config.access import AccessControl as AccessControlSettings
+from zot.config.access import Policy as PolicySettings
+from zot.config.auth import Auth
+from zot.config.http import Http
+from zot.errors import StartupError
+from zot.oci.globs import compile_glob
+
+DEFAULT_REALM = "Authorization Required"
+# A right password is believed for so many seconds without another look.
+_REMEMBER = 60.0
+
+
+class Opener:
+    """Makes authorities, one after the other as the configuration changes; holds what outlives each of them.
+
+    `threads` is how many requests a worker serves at the same time. Made before the workers fork.
+    """
+
+    def __init__(self, threads: int) -> None:
+        self._threads = threads
+        self._throttle = Throttle()
+        self._queue = Queue(max(threads // 4, 4))
+        self._one_at_a_time = OneAtATime()
+
+    def open(self, http: Http) -> Authority:
+        """Make the authority for a configuration. Raises `StartupError` if a file that it names can't be used."""
+        auth = http.auth or Auth()
+        sources = self._sources(auth)
+        headers = [Basic(sources, Remembered(_REMEMBER), self._throttle, self._queue)] if sources else []
+        return Authority(
+            _policy(http),
+            Chain(headers),
+            basic_challenge(http.realm or DEFAULT_REALM) if sources else no_challenge,
+            FailDelay(auth.fail_delay, self._threads // 4).wait,
+        )
+
+    def _sources(self, auth: Auth) -> list[PasswordSource]:
+        sources: list[PasswordSource] = []
+        if auth.htpasswd is not None:
+            sources.append(Htpasswd(auth.htpasswd.path, self._one_at_a_time))
+        return sources
+
+
+def is_login_possible(http: Http) -> bool:
+    """Tell whether there is a way to prove who you are; where there is one, nobody gets in without it unasked."""
+    auth = http.auth or Auth()
+    ways = (auth.htpasswd, auth.ldap, auth.bearer, auth.openid, auth.mtls, auth.apikey, http.tls and http.tls.cacert)
+    return any(ways)
+
+
+def _policy(http: Http) -> Policy:
+    if http.access_control is None:
+        return OpenPolicy(to_anonymous=not is_login_possible(http))
+    return access_control(http.access_control)
+
+
+def access_control(settings: AccessControlSettings) -> AccessControl:
+    """Make the policy of an accessControl section. Raises `StartupError` for what can't be held to."""
+    rules = []
+    for pattern, one in settings.repositories.items():
+        if any(policy.conditions for policy in one.policies):
+            raise StartupError(
+                f"http.accessControl.repositories has conditions for {pattern!r}, which can't be held to",
+                "leave the conditions out, and grant only what holds without them",
+            )
+        try:
+            glob = compile_glob(pattern)
+        except ValueError as error:
+            raise StartupError(f"http.accessControl.repositories: {pattern!r}: {error}", "mend the pattern") from None
+        grants = tuple(_grant(policy) for policy in one.policies)
+        rules.append(Rules(glob, grants, _actions(one.default_policy), _actions(one.anonymous_policy)))
+    groups = {name: frozenset(group.users) for name, group in settings.groups.items()}
+    metrics = MetricsRule(frozenset(settings.metrics.users), "read" in settings.metrics.anonymous_policy)
+    return AccessControl(rules, groups, _grant(settings.admin_policy), metrics)
+
+
+def _grant(settings: PolicySettings) -> Grant:
+    return Grant(frozenset(settings.users), frozenset(settings.groups), _actions(settings.actions))
+
+
+def _actions(names: tuple[str, ...]) -> Actions:
+    return frozenset(GRANTED[name] for name in names)
