@@ -9,7 +9,8 @@ import sys
 import click
 
 from zot import __version__
-from zot.errors import StartupError
+from zot.errors import RegistryError, StartupError
+from zot.storage.protocol import StorageError
 
 # Where each command is, in the order of the help.
 COMMANDS = {
@@ -17,6 +18,12 @@ COMMANDS = {
         "serve": "cli.serve:serve",
         "verify": "cli.verify:verify",
         "config": "cli.config:config",
+    },
+    "Look into the store": {
+        "repo": "cli.repo:repo",
+        "tag": "cli.tag:tag",
+        "image": "cli.image:image",
+        "du": "cli.du:du",
     },
     "About this program": {
         "version": "cli.about:version",
@@ -74,8 +81,10 @@ def main() -> None:
     """Run a command; what goes wrong is said in one line."""
     try:
         cli(prog_name="zot")
-    except StartupError as error:
+    except (StartupError, StorageError) as error:
         _leave(str(error))
+    except RegistryError as error:
+        _leave(f"{error.reason}; {error.remedy}")
     except Exception as error:  # the last resort: nobody but a developer wants the traceback
         if os.environ.get("ZOT_DEBUG"):
             raise

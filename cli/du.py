@@ -1,0 +1,83 @@
+"""`zot du`: where the space went."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import click
+
+from cli.configuration import config_option, read
+from cli.output import Output, output_options
+from cli.store import human_size, open_store
+from zot.registry import usage
+from zot.registry.store import Store
+from zot.registry.usage import Totals, Usage
+
+
+@click.command()
+@click.option("--limit", type=click.IntRange(1), default=50, show_default=True, help="How many repositories to list.")
+@click.option("--sort", type=click.Choice(["size", "unique", "name"]), default="size", show_default=True)
+@config_option
+@output_options
+def du(limit: int, sort: str, config: str | None, output: Output) -> None:
+    """Show how much each repository holds, how much of it is its own, and what sharing saves.
+
+    SIZE is all that a repository holds, UNIQUE what would be free if it went. It looks at every blob of the store,
+    while a server runs or not.
+
+    \b
+    Examples:
+      zot du
+      zot du --sort unique --limit 10
+      zot du --output json
+    """
+    stores = open_store(read(config, output))
+    found = [_measure(route, store, output) for route, store in stores.by_route()]
+    if output.json:
+        output.document([_document(one, sort) for one in found])
+        return
+    for number, one in enumerate(found):
+        if number:
+            output.line()
+        _print(one, sort, limit, output)
+
+
+class _Measured(NamedTuple):
+    route: str
+    used: list[Usage]
+    totals: Totals
+
+    @property
+    def saved(self) -> int:
+        return self.totals.size - self.totals.stored
+
+    def sorted(self, by: str) -> list[Usage]:
+        if by == "name":
+            return self.used
+        return sorted(self.used, key=lambda one: one.unique if by == "unique" else one.size, reverse=True)
+
+
+def _measure(route: str, store: Store, output: Output) -> _Measured:
+    with output.progress(f"looking at the repositories of {route}") as step:
+        return _Measured(route, *usage.measure(store, progress=lambda _: step(1)))
+
+
+def _document(one: _Measured, by: str) -> dict[str, object]:
+    return {
+        "store": one.route,
+        "repositories": [repository._asdict() for repository in one.sorted(by)],
+        "totals": one.totals._asdict() | {"saved": one.saved},
+    }
+
+
+def _print(one: _Measured, by: str, limit: int, output: Output) -> None:
+    shown = one.sorted(by)[:limit]
+    rows = [(each.repository, each.blobs, human_size(each.size), human_size(each.unique)) for each in shown]
+    output.table(["REPOSITORY", "BLOBS", "SIZE", "UNIQUE"], rows)
+    if len(one.used) > limit:
+        output.line(f"… and {len(one.used) - limit} more (--limit)")
+    totals, saved = one.totals, human_size(one.saved)
+    output.line(
+        f"store {one.route}: {totals.repositories} repositories, {totals.blobs} different blobs,"
+        f" {human_size(totals.size)} in all, {human_size(totals.stored)} stored, {saved} saved by sharing"
+    )

@@ -1,0 +1,70 @@
+"""What the commands that look into the store have in common: opening it, naming what is in it, printing sizes."""
+
+from __future__ import annotations
+
+import os
+from datetime import UTC, datetime
+from typing import NamedTuple
+
+from zot.config import Config
+from zot.oci import digest as digests
+from zot.oci import names
+from zot.oci.digest import Digest
+from zot.registry.opening import open_stores
+from zot.registry.stores import Stores
+
+_UNITS = ("B", "kB", "MB", "GB", "TB", "PB")
+
+
+class Reference(NamedTuple):
+    """A repository, and the tag or digest in it that was named, if one was."""
+
+    repository: str
+    reference: Digest | str | None
+
+
+def open_store(config: Config) -> Stores:
+    """Open the stores as a server does; a server may use them meanwhile. Raises `StartupError`.
+
+    The superuser becomes the owner of the root first: files of its own would be closed to the server.
+    """
+    _become_owner(config.storage.root_directory)
+    return open_stores(config)
+
+
+def _become_owner(root: str) -> None:
+    if not hasattr(os, "geteuid") or os.geteuid() != 0:
+        return
+    try:
+        owner = os.stat(root)
+    except OSError:
+        return
+    if owner.st_uid != 0:
+        os.setgroups([])
+        os.setgid(owner.st_gid)
+        os.setuid(owner.st_uid)
+
+
+def parse(text: str) -> Reference:
+    """Read `REPOSITORY`, `REPOSITORY:TAG` or `REPOSITORY@DIGEST`. Raises the error that names what is wrong with it."""
+    repository, at, digest = text.partition("@")
+    if at:
+        return Reference(names.check_repository(repository), digests.parse(digest))
+    repository, colon, tag = text.rpartition(":")
+    if colon:
+        return Reference(names.check_repository(repository), names.check_tag(tag))
+    return Reference(names.check_repository(text), None)
+
+
+def human_size(size: float) -> str:
+    """Return bytes as people read them: in units of a thousand, as clients and disks are labelled."""
+    for unit in _UNITS:
+        if size < 1000 or unit == _UNITS[-1]:
+            return f"{size:.0f} {unit}" if unit == "B" else f"{size:.1f} {unit}"
+        size /= 1000
+    raise AssertionError
+
+
+def when(seconds: float) -> str:
+    """Return a time, in seconds since 1970, as RFC 3339 has it."""
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

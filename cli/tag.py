@@ -1,0 +1,103 @@
+"""`zot tag`: the tags of a repository."""
+
+from __future__ import annotations
+
+import sys
+
+import click
+
+from cli.configuration import config_option, read
+from cli.output import Output, output_options
+from cli.store import human_size, open_store, when
+from zot.errors import ManifestUnknown
+from zot.oci import names
+from zot.registry import manifests, tags
+from zot.registry.facts import TagFact
+from zot.registry.store import Store
+
+
+@click.group()
+def tag() -> None:
+    """Look at the tags of a repository, and take them away, whether a server runs or not.
+
+    \b
+    Examples:
+      zot tag list team/app
+      zot tag delete team/app v1 v2
+    """
+
+
+@tag.command("list")
+@click.argument("repository", metavar="REPO")
+@click.option("--after", default="", metavar="TAG", help="Begin behind this tag.")
+@click.option("--limit", type=click.IntRange(1), default=1000, show_default=True, help="How many to list at most.")
+@config_option
+@output_options
+def list_tags(repository: str, after: str, limit: int, config: str | None, output: Output) -> None:
+    """List the tags of a repository: what each stands for, and when and by whom it was pushed.
+
+    \b
+    Examples:
+      zot tag list team/app
+      zot tag list team/app --after v1 --limit 10 --output json
+    """
+    name = names.check_repository(repository)
+    store = open_store(read(config, output)).of(name)
+    page = tags.page(store, name, limit, after)
+    found = [fact for fact in (_read(store, name, one) for one in page.names) if fact is not None]
+    if output.json:
+        following = page.names[-1] if page.more else None
+        output.document({"repository": name, "tags": [_document(fact) for fact in found], "next": following})
+        return
+    rows = [(fact.name, fact.digest, human_size(fact.size), when(fact.pushed), fact.by or "-") for fact in found]
+    output.table(["TAG", "DIGEST", "MANIFEST", "PUSHED", "BY"], rows)
+    if page.more:
+        output.note(f"there are more; go on with --after {page.names[-1]}")
+
+
+@tag.command("delete")
+@click.argument("repository", metavar="REPO")
+@click.argument("names_", metavar="TAG...", nargs=-1, required=True)
+@click.option("--yes", "-y", is_flag=True, help="Don't ask.")
+@config_option
+@output_options
+def delete_tags(repository: str, names_: tuple[str, ...], yes: bool, config: str | None, output: Output) -> None:
+    """Take tags away from a repository; the images stay until garbage is collected.
+
+    All tags must be there, or none is taken away. On a terminal it asks first.
+
+    \b
+    Examples:
+      zot tag delete team/app v1
+      zot tag delete team/app v1 v2 --yes --output json
+    """
+    name = names.check_repository(repository)
+    store = open_store(read(config, output)).of(name)
+    known = [tags.read(store, name, names.check_tag(one)) for one in dict.fromkeys(names_)]
+    if not yes and not output.json and sys.stdin.isatty():
+        listed = ", ".join(fact.name for fact in known)
+        click.confirm(f"Take {listed} away from {name}?", abort=True, err=True)
+    for fact in known:
+        manifests.delete_tag(store, name, fact.name)
+        output.note(f"deleted {name}:{fact.name}")
+    if output.json:
+        output.document({"repository": name, "deleted": [_document(fact) for fact in known]})
+
+
+def _read(store: Store, name: str, tag: str) -> TagFact | None:
+    """Read a tag; None if it was deleted since the page was read."""
+    try:
+        return tags.read(store, name, tag)
+    except ManifestUnknown:
+        return None
+
+
+def _document(fact: TagFact) -> dict[str, object]:
+    return {
+        "tag": fact.name,
+        "digest": str(fact.digest),
+        "mediaType": fact.media_type,
+        "size": fact.size,
+        "pushed": when(fact.pushed),
+        "by": fact.by,
+    }

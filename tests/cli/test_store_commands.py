@@ -1,0 +1,149 @@
+"""The commands that look into the store and change it, while a server runs and when none does."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+
+from tests.cli.test_commands import run
+from tests.images import digest_of
+from tests.servers import running_server
+from zot.oci.media_types import OCI_INDEX, OCI_MANIFEST
+
+CONFIG = json.dumps({"os": "linux", "architecture": "amd64"}).encode()
+LAYER = b"0123456789" * 20_000
+
+
+class Filled(NamedTuple):
+    """A configuration whose store holds `a/app` and `b`, which share the layer, and the digest of their image."""
+
+    config: str
+    digest: str
+    root: Path
+
+
+def descriptor(content: bytes, media_type: str) -> dict[str, Any]:
+    """Return a descriptor."""
+    return {"mediaType": media_type, "digest": digest_of(content), "size": len(content)}
+
+
+@pytest.fixture(params=["running", "stopped"])
+def filled(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Filled]:
+    """A store that was filled through a server, which runs or was stopped."""
+    layer = descriptor(LAYER, "application/vnd.oci.image.layer.v1.tar")
+    config = descriptor(CONFIG, "application/vnd.oci.image.config.v1+json")
+    body = json.dumps({"schemaVersion": 2, "mediaType": OCI_MANIFEST, "config": config, "layers": [layer]}).encode()
+    index = {"schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": [descriptor(body, OCI_MANIFEST)]}
+    with running_server(tmp_path, "--workers", "2") as server:
+        for name in ("a/app", "b"):
+            for blob in (LAYER, CONFIG):
+                path = f"/v2/{name}/blobs/uploads/?digest={digest_of(blob)}"
+                assert server.request("POST", path, blob)[0] == 201
+            for tag in ("v1", "v2"):
+                path = f"/v2/{name}/manifests/{tag}"
+                assert server.request("PUT", path, body, {"Content-Type": OCI_MANIFEST})[0] == 201
+        path = "/v2/b/manifests/multi"
+        assert server.request("PUT", path, json.dumps(index).encode(), {"Content-Type": OCI_INDEX})[0] == 201
+        if request.param == "stopped":
+            server.stop()
+        yield Filled(str(tmp_path / "config.json"), digest_of(body), server.root)
+
+
+def read(*arguments: str) -> Any:
+    """Run a command that must succeed and return its JSON."""
+    done = run(*arguments, "--output", "json")
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+def test_repositories_are_listed_in_pages(filled: Filled) -> None:
+    """A page says where the next begins, and the last one that there is none; text is a name a line."""
+    assert read("repo", "list", "--config", filled.config, "--limit", "1") == {
+        "repositories": ["a/app"],
+        "next": "a/app",
+    }
+    following = read("repo", "list", "--config", filled.config, "--after", "a/app")
+    assert following == {"repositories": ["b"], "next": None}
+    assert run("repo", "list", "--config", filled.config).stdout == "a/app\nb\n"
+
+
+def test_tags_are_listed_in_pages(filled: Filled) -> None:
+    """Each tag comes with what it stands for; the text has a row for each."""
+    page = read("tag", "list", "a/app", "--config", filled.config, "--limit", "1")
+    assert [(tag["tag"], tag["digest"]) for tag in page["tags"]] == [("v1", filled.digest)]
+    assert page["next"] == "v1"
+    shown = run("tag", "list", "a/app", "--config", filled.config).stdout.splitlines()
+    assert [line.split()[0] for line in shown] == ["TAG", "v1", "v2"]
+
+
+def test_an_image_is_shown(filled: Filled) -> None:
+    """By tag and by digest it is the same image, with platform, layers and tags; a repository shows each once."""
+    by_tag = read("image", "show", "a/app:v1", "--config", filled.config)
+    assert by_tag == read("image", "show", f"a/app@{filled.digest}", "--config", filled.config)
+    assert by_tag[0]["image"]["platform"] == "linux/amd64"
+    assert by_tag[0]["tags"] == ["v1", "v2"]
+    assert by_tag[0]["image"]["layers"][0]["size"] == len(LAYER)
+    assert len(read("image", "show", "b", "--config", filled.config)) == 2
+    text = run("image", "show", "b:multi", "--config", filled.config).stdout
+    assert "linux/amd64" in text
+    assert filled.digest in text
+
+
+def test_a_deleted_tag_is_gone(filled: Filled) -> None:
+    """A tag is taken away and its image stays; if one of several is not there, none is taken away."""
+    assert run("tag", "delete", "a/app", "v1", "v9", "--config", filled.config).returncode == 1
+    assert len(read("tag", "list", "a/app", "--config", filled.config)["tags"]) == 2
+    assert read("tag", "delete", "a/app", "v1", "--config", filled.config)["deleted"][0]["tag"] == "v1"
+    assert [tag["tag"] for tag in read("tag", "list", "a/app", "--config", filled.config)["tags"]] == ["v2"]
+    assert read("image", "show", f"a/app@{filled.digest}", "--config", filled.config)[0]["tags"] == ["v2"]
+
+
+def test_space_is_told(filled: Filled) -> None:
+    """What the two repositories share counts for both and is stored once."""
+    (store,) = read("du", "--config", filled.config)
+    held = {one["repository"]: one for one in store["repositories"]}
+    assert held["a/app"]["size"] > len(LAYER) > held["b"]["unique"] > 0
+    assert store["totals"]["saved"] >= len(LAYER)
+    assert "saved by sharing" in run("du", "--config", filled.config).stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("tag", "list", "nothing"), "there is no repository 'nothing'"),
+        (("image", "show", "nothing:v1"), "there is no repository 'nothing'"),
+        (("tag", "list", "UPPER"), "can't name a repository"),
+        (("image", "show", "a@sha256:1"), "is not a digest"),
+        (("tag", "delete", "nothing", "v1"), "there is no repository 'nothing'"),
+    ],
+)
+def test_what_is_not_there_is_one_line(tmp_path: Path, arguments: tuple[str, ...], said: str) -> None:
+    """An unknown repository and a malformed name are one line with a remedy, and status 1."""
+    config = tmp_path / "config.json"
+    config.write_text(json.dumps({"storage": {"rootDirectory": str(tmp_path / "root")}}))
+    done = run(*arguments, "--config", str(config))
+    assert done.returncode == 1
+    assert len(done.stderr.splitlines()) == 1
+    assert said in done.stderr
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs the superuser, who becomes the owner of the root")
+def test_the_superuser_leaves_no_files_of_its_own(tmp_path: Path) -> None:
+    """What a command run by root makes in the root belongs to its owner, so that the server can go on."""
+    root = tmp_path / "root"
+    root.mkdir()
+    for directory in (root, tmp_path, *list(tmp_path.parents)[:-2]):
+        directory.chmod(0o755)
+    shutil.chown(root, 12345, 12345)
+    config = tmp_path / "config.json"
+    config.write_text(json.dumps({"storage": {"rootDirectory": str(root)}}))
+    assert run("repo", "list", "--config", str(config)).returncode == 0
+    owners = subprocess.run(["find", str(root), "-printf", "%U\n"], capture_output=True, text=True, check=True).stdout
+    assert set(owners.split()) == {"12345"}
