@@ -18,6 +18,8 @@ setup(
     packages=find_packages(include=["zot", "zot.*", "cli", "cli.*"]),
     install_requires=[
         "bcrypt>=4.1",
+        # The first that sends conditions with every write, and lets one choose the checksums.
+        "boto3>=1.36",
         "click>=8.1",
         "flask>=3.1,<4",
         # The server reaches into gunicorn's thread worker and body readers, which are not public.
@@ -32,7 +34,15 @@ setup(
         "wcmatch>=10",
     ],
     extras_require={
-        "test": ["pytest>=8", "jsonschema>=4.20", "pytest-timeout>=2.3", "hypothesis>=6.100", "trustme>=1.1"],
+        "test": [
+            "pytest>=8",
+            "jsonschema>=4.20",
+            "pytest-timeout>=2.3",
+            "hypothesis>=6.100",
+            "trustme>=1.1",
+            "moto[s3]>=5",
+            "flask-cors>=5",
+        ],
         "dev": [
             "mypy>=1.15",
             "ruff>=0.9",
@@ -40,6 +50,7 @@ setup(
             "pytest-cov>=6",
             "types-PyYAML",
             "types-jsonschema",
+            "types-boto3[s3]",
             "types-gunicorn",
             "types-passlib",
             "tox>=4",

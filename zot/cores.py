@@ -11,7 +11,7 @@ leave it for as long.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from typing import TypeVar
 
 T = TypeVar("T")
@@ -42,7 +42,7 @@ class Cores:
         os.sched_setaffinity(0, self._all)
         return lambda: os.sched_setaffinity(0, before)
 
-    def roaming(self, pieces: Iterator[T], length: int | None) -> Iterator[T]:
+    def roaming(self, pieces: Iterator[T], length: int | None) -> Generator[T, None, None]:
         """Yield pieces of so many bytes in all, or of nobody knows how many, and roam meanwhile if that is much."""
         if length is not None and length < LARGE:
             yield from pieces

@@ -92,12 +92,16 @@ def test_an_upload_goes_on_where_it_stood(storage: Storage) -> None:
         assert upload.size == 11
 
 
-def test_an_upload_has_one_holder(storage: Storage) -> None:
-    """Whoever wants an upload that is held is told so at once."""
-    with storage.upload("u", create=True), pytest.raises(Busy), storage.upload("u"):
+def test_an_upload_has_one_writer(storage: Storage) -> None:
+    """Of two that write to an upload at once one is told so, at the latest when it ends; the other's bytes count."""
+    with storage.upload("u", create=True):
         pass
-    with storage.upload("u"):
-        pass
+    with pytest.raises(Busy), storage.upload("u") as first:
+        first.write(b"first")
+        with storage.upload("u") as second:
+            second.write(b"second")
+    with storage.upload("u") as upload:
+        assert b"".join(bytes(piece) for piece in upload.read()) in {b"first", b"second"}
 
 
 def test_a_discarded_upload_is_gone(storage: Storage) -> None:
@@ -118,9 +122,10 @@ def test_uploads_are_listed_with_their_last_write(storage: Storage) -> None:
     before = dict(storage.uploads())
     assert set(before) == {"one", "two"}
     assert all(abs(time.time() - written) < 60 for written in before.values())
-    time.sleep(0.05)
+    # Times may be whole seconds.
+    time.sleep(1.1)
     with storage.upload("one") as upload:
-        assert upload.written == before["one"]
+        assert upload.written == pytest.approx(before["one"], abs=1)
         upload.write(b"x")
     with storage.upload("two") as upload:
         upload.discard()
@@ -209,22 +214,23 @@ def test_many_documents_at_once(storage: Storage) -> None:
     assert len(list(storage.list("m"))) == 30
 
 
-def test_documents_are_made_changed_and_taken_away(storage: Storage) -> None:
-    """Update sees what is there, replaces it, and removes it for None."""
+def test_documents_are_made_and_changed(storage: Storage) -> None:
+    """Update sees what is there, or that nothing is, and replaces it."""
     seen: list[bytes | None] = []
 
-    def step(after: bytes | None) -> None:
-        storage.update("d/doc", lambda before: [seen.append(before), after][1])  # type: ignore[func-returns-value]
+    def step(after: bytes) -> None:
+        def change(before: bytes | None) -> bytes:
+            seen.append(before)
+            return after
 
-    step(None)
-    step(b"one")
-    step(b"")
-    step(b"two")
+        storage.update("d/doc", change)
+
+    for after in (b"one", b"", b"two", b"two"):
+        step(after)
     assert storage.read("d/doc") == b"two"
-    step(None)
-    assert seen == [None, None, b"one", b"", b"two"]
-    with pytest.raises(NotFound):
-        storage.read("d/doc")
+    storage.delete("d/doc")
+    step(b"three")
+    assert seen == [None, b"one", b"", b"two", None]
 
 
 def test_a_failing_change_changes_nothing(storage: Storage) -> None:
@@ -259,12 +265,16 @@ def test_update_does_not_write_through_a_link(storage: Storage) -> None:
 
 
 def test_delete_passes_over_what_is_not_there(storage: Storage) -> None:
-    """Deleting several keys removes those that are there; a prefix goes only when it is empty."""
+    """Deleting several keys removes those that are there, and a prefix only when it is empty.
+
+    SeaweedFS lists an emptied prefix for a while, so nobody may take one that is listed for one that holds something.
+    """
     for key in ("p/x/1", "p/x/2", "p/y/1"):
         storage.update(key, lambda _: b"v")
     storage.delete("p/x/1", "p/none", "nowhere/at/all", "p/x/", "p/y/1", "p/y/")
     assert list(storage.list("p/x")) == ["2"]
-    assert list(storage.list("p")) == ["x"]
+    assert list(storage.list("p/y")) == []
+    assert "x" in storage.list("p")
 
 
 def test_made_prefixes_are_no_keys(storage: Storage) -> None:

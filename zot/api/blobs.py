@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import io
 import os
 import ssl
-from collections.abc import Callable, Iterator
-from typing import BinaryIO
+from collections.abc import Callable, Generator, Iterator
+from typing import Any, BinaryIO
 
 from flask import Response, request
 
@@ -64,19 +65,36 @@ class BlobViews:
         return _several(content, wanted, headers)
 
     def _one(self, content: Content, part: Range, status: int, headers: dict[str, str]) -> Response:
-        """Send one stretch of the file: gunicorn does it by sendfile, from where the file stands."""
+        """Send one stretch: gunicorn does it by sendfile if it has a file, from where that stands."""
         content.file.seek(part.start)
         headers["Content-Length"] = str(part.length)
         wrapper = request.environ.get("wsgi.file_wrapper")
         # Over TLS there is no sendfile, and without it gunicorn would read on to the end of the file.
-        if wrapper is None or isinstance(request.environ.get("gunicorn.socket"), ssl.SSLSocket):
-            body = _closing(content.file, part, self._cores)
+        has_tls = isinstance(request.environ.get("gunicorn.socket"), ssl.SSLSocket)
+        if wrapper is None or has_tls or not isinstance(content.file, io.FileIO):
+            body: Any = _Begun(_closing(content.file, part, self._cores))
         else:
             body = wrapper(content.file, _PIECE)
             if part.length >= LARGE:
                 # The server closes what it has sent, in the thread that sent it.
                 body.close = _after(self._cores.roam(), content.file.close)
         return Response(body, status, headers, content_type=OCTETS, direct_passthrough=True)
+
+
+class _Begun:
+    """Pieces of a body, of which the first is read at once: what fails there is still answered with an error."""
+
+    def __init__(self, pieces: Generator[bytes, None, None]) -> None:
+        self._pieces = pieces
+        self._first = next(pieces, b"")
+
+    def __iter__(self) -> Iterator[bytes]:
+        yield self._first
+        yield from self._pieces
+
+    def close(self) -> None:
+        """End the reading, wherever it is."""
+        self._pieces.close()
 
 
 def _after(come_back: Callable[[], None], close: Callable[[], None]) -> Callable[[], None]:
@@ -115,7 +133,7 @@ def _several(content: Content, parts: list[Range], headers: dict[str, str]) -> R
     return Response(body(), 206, headers, content_type=kind, direct_passthrough=True)
 
 
-def _closing(file: BinaryIO, part: Range, cores: Cores) -> Iterator[bytes]:
+def _closing(file: BinaryIO, part: Range, cores: Cores) -> Generator[bytes, None, None]:
     with file:
         yield from cores.roaming(_stretch(file, part), part.length)
 

@@ -45,31 +45,45 @@ class StorageDriver(Section):
     )
     encrypt: bool = setting(False, "Ask the store to encrypt what it keeps.")
     keyid: str = setting("", "The KMS key to encrypt with.")
-    v4auth: bool = setting(True, "Sign requests by version 4, the only one there is.", name="v4auth")
-    chunksize: int = setting(10 * MEBIBYTE, "Bytes of one part of an upload to the store; at least 5 MiB.", ge=1)
-    multipartcopychunksize: int = setting(32 * MEBIBYTE, "Bytes of one part of a copy in the store.", ge=1)
-    multipartcopymaxconcurrency: int = setting(100, "How many parts of a copy go on at once.", ge=1)
-    multipartcopythresholdsize: int = setting(32 * MEBIBYTE, "From how many bytes on a copy is done in parts.", ge=0)
+    v4auth: bool = setting(
+        True, "Sign requests by version 4, the only one there is.", name="v4auth", needless="version 4 is always used"
+    )
+    chunksize: int = setting(
+        10 * MEBIBYTE,
+        "Bytes of one part of an upload to the store, which has at most 10,000; at least 5 MiB.",
+        ge=5 * MEBIBYTE,
+    )
+    multipartcopychunksize: int = setting(
+        32 * MEBIBYTE, "Bytes of one part of a copy in the store.", ge=1, needless="nothing large is ever copied"
+    )
+    multipartcopymaxconcurrency: int = setting(
+        100, "How many parts of a copy go on at once.", ge=1, needless="nothing large is ever copied"
+    )
+    multipartcopythresholdsize: int = setting(
+        32 * MEBIBYTE, "From how many bytes on a copy is done in parts.", ge=0, needless="nothing large is ever copied"
+    )
     storageclass: str = setting("STANDARD", "The storage class of what is written; `NONE` sends none.")
-    objectacl: str = setting("private", "The access list of what is written.")
+    objectacl: str = setting("private", "The access list of what is written.", acted_on=False)
     useragent: str = setting("", "What requests to the store say they come from.")
     usedualstack: bool = setting(False, "Use the store's addresses for IPv4 and IPv6.")
     accelerate: bool = setting(False, "Use Amazon's transfer acceleration.")
     usefipsendpoint: bool = setting(False, "Use Amazon's FIPS endpoints.")
-    loglevel: str = setting("off", "How much the driver logs.")
-    redirectendpoint: str = setting("", "The address that signed URLs name, if clients know the store by another one.")
-    accountname: str = setting("", "Azure: the account.")
-    accountkey: Secret = setting(NO_SECRET, "Azure: the account's key.", secret=True)
-    container: str = setting("", "Azure: the container.")
-    realm: str = setting("", "Azure: the domain of the service.")
-    credentials: AzureCredentials | None = setting(None, "Azure: how to log in.")
-    connectionstring: Secret = setting(NO_SECRET, "Azure: a connection string.", secret=True)
-    serviceurl: str = setting("", "Azure: the address of the service.")
-    max_retries: int = setting(0, "Azure: how often a request is repeated.", name="max_retries", ge=0)
-    retry_delay: str = setting("", "Azure: the pause before a request is repeated.", name="retry_delay")
-    keyfile: str = setting("", "Google: a file with a service account's key.")
-    credentials_file: str = setting("", "Google: a file with credentials.")
-    maxconcurrency: int = setting(0, "Google: how many requests go on at once.", ge=0)
+    loglevel: str = setting("off", "How much the driver logs.", acted_on=False)
+    redirectendpoint: str = setting(
+        "", "The address that signed URLs name, if clients know the store by another one.", acted_on=False
+    )
+    accountname: str = setting("", "Azure: the account.", acted_on=False)
+    accountkey: Secret = setting(NO_SECRET, "Azure: the account's key.", secret=True, acted_on=False)
+    container: str = setting("", "Azure: the container.", acted_on=False)
+    realm: str = setting("", "Azure: the domain of the service.", acted_on=False)
+    credentials: AzureCredentials | None = setting(None, "Azure: how to log in.", acted_on=False)
+    connectionstring: Secret = setting(NO_SECRET, "Azure: a connection string.", secret=True, acted_on=False)
+    serviceurl: str = setting("", "Azure: the address of the service.", acted_on=False)
+    max_retries: int = setting(0, "Azure: how often a request is repeated.", name="max_retries", ge=0, acted_on=False)
+    retry_delay: str = setting("", "Azure: the pause before a request is repeated.", name="retry_delay", acted_on=False)
+    keyfile: str = setting("", "Google: a file with a service account's key.", acted_on=False)
+    credentials_file: str = setting("", "Google: a file with credentials.", acted_on=False)
+    maxconcurrency: int = setting(0, "Google: how many requests go on at once.", ge=0, acted_on=False)
 
 
 class RedisOptions(Section):

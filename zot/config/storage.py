@@ -92,7 +92,7 @@ class StoreOptions(Section):
         Retention(), "Which tags and manifests are removed by themselves.", reload=True, acted_on=False
     )
     storage_driver: StorageDriver | None = setting(
-        None, "The object store that holds the data instead of the directory.", acted_on=False
+        None, "The object store that holds the data instead of the directory."
     )
     cache_driver: CacheDriver | None = setting(
         None, "Where zot keeps its cache of blobs.", needless="this registry keeps its facts in the store itself"

@@ -26,8 +26,9 @@ class Duty(NamedTuple):
 def of(store: Store) -> list[Duty]:
     """Return the duties, the most urgent first."""
     known = layout.remember()
+    projection = Duty(lambda: layout.project_dirty(store, known), pace=1, at_end=True)
     return [
-        Duty(lambda: layout.project_dirty(store, known), pace=1, at_end=True),
+        *([projection] if store.projected else []),
         Duty(lambda: sweep_uploads(store), pace=3600),
     ]
 

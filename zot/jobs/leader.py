@@ -23,7 +23,7 @@ from zot.jobs import duties
 from zot.jobs.duties import Duty
 from zot.logs import configure
 from zot.registry.opening import open_stores
-from zot.storage.protocol import Storage, StorageError
+from zot.storage.protocol import Lapsed, Storage, StorageError, Unavailable
 
 log = logging.getLogger(__name__)
 
@@ -31,6 +31,7 @@ LOCK = "leader"
 # A duty takes at most a twentieth of one core: it is done again after 19 times as long as it took, or after a minute.
 _REST = 19
 _LONGEST_REST = 60.0
+_RETRY = 5.0
 
 
 class Leader:
@@ -52,11 +53,7 @@ class Leader:
     def run(self, take_up: Callable[[], list[Duty]]) -> None:
         """Lead until told to stop, or until the parent is gone; `take_up` is called when the store is ours to lead."""
         with ExitStack() as held:
-            try:
-                self._waiting = True
-                held.enter_context(self._storage.lock(LOCK, shared=False))
-                self._waiting = False
-            except _Stop:
+            if not self._take_lock(held):
                 return
             due = dict.fromkeys(take_up(), 0.0)
             while self._goes_on():
@@ -67,6 +64,23 @@ class Leader:
             for duty in due:
                 if duty.at_end:
                     _do(duty)
+
+    def _take_lock(self, held: ExitStack) -> bool:
+        """Wait for the lock for as long as it takes; false if told to stop meanwhile."""
+        try:
+            while self._goes_on():
+                self._waiting = True
+                try:
+                    held.enter_context(self._storage.lock(LOCK, shared=False))
+                except Unavailable as error:
+                    log.debug("the store is not ours to lead yet: %s", error)
+                    time.sleep(_RETRY)
+                else:
+                    self._waiting = False
+                    return True
+        except _Stop:
+            log.debug("stopping")
+        return False
 
     def _goes_on(self) -> bool:
         return not self.is_stopping and os.getppid() == self._parent
@@ -86,6 +100,8 @@ def _do(duty: Duty) -> float:
     begun = time.monotonic()
     try:
         duty.work()
+    except Lapsed:
+        raise
     except StorageError as error:
         log.error("what the leader does is put off: %s", error)
     ended = time.monotonic()
@@ -108,7 +124,11 @@ def main(arguments: list[str]) -> int:
     leader = Leader(store.storage, options.parent)
     signal.signal(signal.SIGTERM, leader.stop)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    leader.run(lambda: duties.of(store))
+    try:
+        leader.run(lambda: duties.of(store))
+    except Lapsed as error:
+        log.error("the store is led no longer: %s", error)
+        return 1
     return 0
 
 

@@ -7,11 +7,13 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from zot.config import Config
+from zot.config.drivers import StorageDriver
 from zot.config.storage import StoreOptions
 from zot.registry import paths
 from zot.registry.store import Store
 from zot.registry.stores import Stores
 from zot.storage.filesystem import Filesystem
+from zot.storage.protocol import Storage
 
 log = logging.getLogger(__name__)
 
@@ -25,15 +27,10 @@ def open_stores(config: Config, *, on_copy: Count | None = None, on_damage: Coun
     is_sparse = "sparse" in (config.http.compat or ())
 
     def opened(options: StoreOptions) -> Store:
-        storage = Filesystem(options.root_directory, private=paths.PRIVATE, commit=options.commit)
-        has_links = storage.start()
-        storage.sharing.on_copy = on_copy
-        storage.sharing.on_damage = lambda path: _report(path, on_damage)
-        if options.dedupe and not has_links:
-            log.warning(
-                "%s has no hard links, so dedupe is off: each repository keeps its own copy of a blob",
-                options.root_directory,
-            )
+        if options.storage_driver is not None:
+            storage = _bucket(options.storage_driver)
+            return Store(storage, dedupe=options.dedupe, sparse=is_sparse, projected=False, on_damage=on_damage)
+        storage, has_links = _directory(options, on_copy, on_damage)
         return Store(storage, dedupe=options.dedupe and has_links, sparse=is_sparse, on_damage=on_damage)
 
     default = opened(config.storage)
@@ -42,6 +39,29 @@ def open_stores(config: Config, *, on_copy: Count | None = None, on_damage: Coun
         # What is remembered is under its digest, so one memory does for all stores.
         below[route] = replace(opened(options), manifests=default.manifests, references=default.references)
     return Stores(default, below)
+
+
+def _directory(options: StoreOptions, on_copy: Count, on_damage: Count) -> tuple[Storage, bool]:
+    """Return the store in a directory, and whether it has hard links."""
+    storage = Filesystem(options.root_directory, private=paths.PRIVATE, commit=options.commit)
+    has_links = storage.start()
+    storage.sharing.on_copy = on_copy
+    storage.sharing.on_damage = lambda path: _report(path, on_damage)
+    if options.dedupe and not has_links:
+        log.warning(
+            "%s has no hard links, so dedupe is off: each repository keeps its own copy of a blob",
+            options.root_directory,
+        )
+    return storage, has_links
+
+
+def _bucket(driver: StorageDriver) -> Storage:
+    """Return the store in a bucket; boto3 is loaded only for that."""
+    from zot.storage.s3 import S3, of_config
+
+    storage = S3(of_config(driver), private=paths.PRIVATE)
+    storage.start()
+    return storage
 
 
 def _report(path: str, on_damage: Count) -> None:

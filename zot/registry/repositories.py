@@ -49,7 +49,8 @@ def ensure(store: Store, name: str) -> None:
 
 def mark(store: Store, name: str) -> None:
     """Note that index.json of the repository has to be written again; the caller holds its lock."""
-    store.storage.write(paths.dirty(name), b"")
+    if store.projected:
+        store.storage.write(paths.dirty(name), b"")
 
 
 def names(store: Store, last: str = "") -> Iterator[str]:

@@ -20,12 +20,14 @@ def _nothing() -> None:
 class Store:
     """Storage, settings and this worker's caches. With `sparse` a manifest may name blobs that are not here.
 
+    `projected` says that `index.json` is kept up, so that other tools can open a repository where it is.
     `on_damage` is called when something is missing or wrong that can't be by the rules of this package.
     """
 
     storage: Storage
     dedupe: bool = True
     sparse: bool = False
+    projected: bool = True
     on_damage: Callable[[], None] = _nothing
     manifests: Recent[str, bytes] = field(default_factory=lambda: Recent(_MANIFEST_CACHE_BYTES))
     references: Recent[str, frozenset[str]] = field(default_factory=lambda: Recent(_REMEMBERED_REFERENCES))

@@ -8,14 +8,14 @@ from __future__ import annotations
 import re
 import uuid
 from collections.abc import Iterable, Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import contextmanager, suppress
 
 from zot.errors import BlobUploadInvalid, BlobUploadUnknown, DigestInvalid
 from zot.oci import digest as digests
 from zot.oci.digest import Digest
 from zot.registry import blobs, paths
 from zot.registry.store import Store
-from zot.storage.protocol import Busy, NotFound, Upload
+from zot.storage.protocol import Busy, NotFound, StorageError, Upload
 
 Body = Iterable[bytes | memoryview]
 
@@ -144,19 +144,23 @@ def check_session(name: str, session: str) -> str:
 def _hold(store: Store, name: str, session: str, by: str) -> Iterator[Upload]:
     """Hold a session of the repository against all other requests."""
     check_session(name, session)
-    with ExitStack() as stack:
-        try:
-            upload = stack.enter_context(store.storage.upload(paths.upload(name, session, by)))
-        except NotFound:
+    key = paths.upload(name, session, by)
+    try:
+        with store.storage.upload(key) as upload:
+            yield upload
+    except StorageError as error:
+        # What was hashed here may not be what the store has kept.
+        store.hashes.forget(key)
+        if isinstance(error, NotFound):
             raise _unknown(name, session) from None
-        except Busy as error:
+        if isinstance(error, Busy):
             raise BlobUploadInvalid(
                 str(error),
                 "wait for it to end, then ask for the status of the upload and go on from there",
                 status=409,
                 detail={"session": session},
             ) from None
-        yield upload
+        raise
 
 
 def _check_begin(name: str, session: str, upload: Upload, begin: int | None) -> None:

@@ -18,12 +18,14 @@ from gunicorn.glogging import Logger
 
 from zot import __version__
 from zot.config import Config
+from zot.config.storage import StoreOptions
 from zot.cores import Cores
 from zot.logs import configure, gather
 from zot.server.leading import Leaders
 from zot.server.listening import listen, url
 from zot.server.tls import Certificates, Timeouts
 from zot.server.worker import Worker
+from zot.storage.protocol import StorageError
 
 log = logging.getLogger(__name__)
 
@@ -135,8 +137,14 @@ class _Server(BaseApplication):
 
     def _ready(self) -> None:
         print(f"Listening on {self._url}", flush=True)
-        roots = [store.root_directory for store in (self._config.storage, *self._config.storage.sub_paths.values())]
-        print(f"zot {__version__}, {self._options.workers} workers, storage in {', '.join(roots)}", flush=True)
+        storage = self._config.storage
+        places = ", ".join(_place(store) for store in (storage, *storage.sub_paths.values()))
+        print(f"zot {__version__}, {self._options.workers} workers, storage in {places}", flush=True)
+
+
+def _place(store: StoreOptions) -> str:
+    driver = store.storage_driver
+    return store.root_directory if driver is None else f"bucket {driver.bucket} {driver.rootdirectory}".rstrip()
 
 
 class _Master(Arbiter):
@@ -173,8 +181,13 @@ class _Log(Logger):
 
 
 def _is_worth_a_line(record: logging.LogRecord) -> bool:
-    """Drop the traceback that gunicorn logs when a client that sends nothing is cut off."""
+    """Drop the traceback that gunicorn logs when a client that sends nothing is cut off.
+
+    A storage that fails in the middle of an answer is worth a line: the client is cut off, lest it take half for all.
+    """
     raised = record.exc_info[1] if record.exc_info else None
+    if isinstance(raised, StorageError):
+        record.msg, record.args, record.exc_info = "an answer is cut off in its middle: %s", (str(raised),), None
     return not isinstance(raised, BlockingIOError | TimeoutError)
 
 

@@ -167,12 +167,7 @@ class Filesystem:
         path = self._path(key)
         with self._errors, self._locks.exclusive(f"documents/{key}"):
             found = _read_for_change(path)
-            after = change(found[0])
-            if after is not None:
-                self._replace(path, found, after, new_directory)
-            elif found[0] is not None:
-                os.unlink(path)
-                self._disk.sync_name(path)
+            self._replace(path, found, change(found[0]), new_directory)
 
     def write_many(self, documents: Iterable[tuple[str, bytes]]) -> None:
         """Write files without syncing each, then the whole file system."""

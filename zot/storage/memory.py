@@ -199,11 +199,7 @@ class Memory:
         """Change a document."""
         with self._guard:
             known = self._keys.get(key)
-            after = change(None if known is None else known.value)
-            if after is None:
-                self.delete(key)
-            else:
-                self._keys[key] = _Bytes(after)
+            self._keys[key] = _Bytes(change(None if known is None else known.value))
 
     def make_prefixes(self, *prefixes: str) -> None:
         """Do nothing: keys need no prefix here."""

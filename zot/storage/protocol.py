@@ -15,6 +15,7 @@ perhaps made by another process a moment ago, so that a driver with directories 
       Full         no space, no inodes or no quota left; what was written of this call is gone
       Damaged      content is not what the store was given
       Unavailable  the store doesn't answer, or fails
+        Lapsed     a lock could not be kept
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager
 from typing import BinaryIO, NamedTuple, Protocol
 
-Change = Callable[[bytes | None], bytes | None]
+Change = Callable[[bytes | None], bytes]
 
 
 class StorageError(Exception):
@@ -54,6 +55,10 @@ class Unavailable(StorageError):
     """The store doesn't answer, or it fails."""
 
 
+class Lapsed(Unavailable):
+    """A lock could not be kept until it was given back, so what was done under it must not be acknowledged."""
+
+
 class Stat(NamedTuple):
     """Size in bytes; when it was last changed or asked for, in seconds since 1970; whether it may have been altered."""
 
@@ -74,7 +79,7 @@ class Content(NamedTuple):
 
 
 class Upload(Protocol):
-    """Content that is still arriving. Held by one request at a time, on all workers and replicas."""
+    """Content that is still arriving. Written by one request at a time, on all workers and replicas."""
 
     @property
     def size(self) -> int:
@@ -104,7 +109,11 @@ class Storage(Protocol):
         """Open content from byte `start`; on disk a real file, so that sendfile works. Raises `NotFound`."""
 
     def upload(self, name: str, *, create: bool = False) -> AbstractContextManager[Upload]:
-        """Take hold of an upload, making it first if `create`. Raises `NotFound` and `Busy`."""
+        """Take hold of an upload, making it first if `create`. Raises `NotFound` and `Busy`.
+
+        If another request writes to it meanwhile, one of them gets `Busy`, at the latest when it lets go; its bytes do
+        not count.
+        """
 
     def uploads(self) -> Iterator[tuple[str, float]]:
         """Yield the uploads that are there, each with the time of its last write, in seconds since 1970."""
@@ -151,9 +160,10 @@ class Storage(Protocol):
         """Renew when a document was last changed; needs no space. Raises `NotFound`."""
 
     def update(self, key: str, change: Change, *, new_directory: bool = False) -> None:
-        """Replace a document atomically by what `change` makes of it; None stands for no document, before and after.
+        """Replace a document atomically by what `change` makes of it; it gets None if there is no document.
 
-        An exception from `change` leaves the document as it is and is passed on. `change` may be called several times.
+        Documents are removed by `delete`, under a lock that keeps others from changing them. An exception from `change`
+        leaves the document as it is and is passed on. `change` may be called several times.
         """
 
     def make_prefixes(self, *prefixes: str) -> None:
@@ -174,5 +184,6 @@ class Storage(Protocol):
     def lock(self, name: str, *, shared: bool) -> AbstractContextManager[None]:
         """Hold a lock over all processes of the store. Nobody takes a second one while holding one.
 
-        Waiting exclusive holders get their turn however many shared ones come.
+        Waiting exclusive holders get their turn however many shared ones come. A store may bound the waiting, and raise
+        `Unavailable`, and may lose a lock, and raise `Lapsed`: from then on whatever its holder wants to change, too.
         """
