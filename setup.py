@@ -24,6 +24,7 @@ setup(
         "flask>=3.1,<4",
         # The server reaches into gunicorn's thread worker and body readers, which are not public.
         "gunicorn>=27,<28",
+        "ldap3>=2.9.1,<3",
         # passlib, which nobody maintains any more, under its own name.
         "libpass>=1.9",
         "platformdirs>=4",
@@ -51,6 +52,7 @@ setup(
             "types-PyYAML",
             "types-jsonschema",
             "types-boto3[s3]",
+            "types-ldap3",
             "types-gunicorn",
             "types-passlib",
             "tox>=4",

@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
+from zot.auth.accounts import Account
 from zot.auth.basic import Basic
 from zot.auth.principal import Credentials, Via
 from zot.auth.remembered import Remembered
@@ -36,12 +37,16 @@ class Source:
         self.changes = 0
         self.reachable = True
 
-    def check(self, user: str, password: str) -> frozenset[str] | None:
+    def check(self, user: str, password: str) -> Account | None:
         """Answer."""
         self.asked += 1
         if not self.reachable:
             raise Unavailable("it is away", "wait")
-        return self.groups if self.users.get(user) == password else None
+        return Account(user, self.groups) if self.users.get(user) == password else None
+
+    def account(self, user: str) -> Account | None:
+        """Return who is known."""
+        return Account(user, self.groups) if user in self.users else None
 
     def version(self) -> object:
         """Return the number of changes."""
@@ -118,7 +123,7 @@ def test_requests_with_the_same_login_wait_for_one_check() -> None:
     slow, begun = threading.Event(), threading.Event()
     real = source.check
 
-    def check(user: str, password: str) -> frozenset[str] | None:
+    def check(user: str, password: str) -> Account | None:
         begun.set()
         slow.wait(10)
         return real(user, password)

@@ -13,6 +13,7 @@ import pytest
 from passlib.hash import sha256_crypt, sha512_crypt
 
 from zot.auth import htpasswd
+from zot.auth.accounts import Account
 from zot.auth.htpasswd import Htpasswd
 from zot.auth.throttle import OneAtATime
 from zot.errors import StartupError
@@ -34,7 +35,7 @@ def source(path: Path, *lines: str) -> Htpasswd:
 def test_bcrypt(tmp_path: Path, prefix: bytes) -> None:
     """All spellings of bcrypt are taken; a wrong password, case or user is not."""
     users = source(tmp_path / "h", line("alice", "secret", prefix), line("bob", "other"))
-    assert users.check("alice", "secret") == frozenset()
+    assert users.check("alice", "secret") == Account("alice")
     for user, password in (("alice", "other"), ("Alice", "secret"), ("carol", "secret"), ("alice", "")):
         assert users.check(user, password) is None
 
@@ -45,7 +46,7 @@ def test_sha_crypt(tmp_path: Path) -> None:
     hashes = [kind.using(rounds=rounds).hash("secret") for kind in kinds for rounds in (1000, 5000)]
     users = source(tmp_path / "h", *(f"u{number}:{digest}\n" for number, digest in enumerate(hashes)))
     for number in range(len(hashes)):
-        assert users.check(f"u{number}", "secret") == frozenset()
+        assert users.check(f"u{number}", "secret") == Account(f"u{number}")
         assert users.check(f"u{number}", "wrong") is None
 
 
@@ -53,7 +54,7 @@ def test_what_openssl_makes(tmp_path: Path) -> None:
     """A hash that `openssl passwd -6 -salt salt secret` printed is taken."""
     digest = "$6$salt$egUxKNxDs8kPfh8iPMNcosMhb2eWah6d3R44JDm5Rj/j/XWR5E33QPd0YmHXoDHOIDR6kL5D3JcQcz0O8FHE00"
     users = source(tmp_path / "h", f"alice:{digest}\n")
-    assert users.check("alice", "secret") == frozenset()
+    assert users.check("alice", "secret") == Account("alice")
     assert users.check("alice", "wrong") is None
 
 
@@ -63,7 +64,7 @@ def test_other_hashes_are_no_logins(tmp_path: Path, digest: str, caplog: pytest.
     users = source(tmp_path / "h", f"eve:{digest}\n", "no colon\n", ":no user\n", "\n", line("alice", "secret"))
     for password in (digest, "plain", ""):
         assert users.check("eve", password) is None
-    assert users.check("alice", "secret") == frozenset()
+    assert users.check("alice", "secret") == Account("alice")
     if not digest.startswith("$2y$"):
         assert "nobody can log in with it" in caplog.text
     assert digest not in caplog.text or not digest
@@ -72,7 +73,7 @@ def test_other_hashes_are_no_logins(tmp_path: Path, digest: str, caplog: pytest.
 def test_long_and_strange_passwords(tmp_path: Path) -> None:
     """A password of more than 72 bytes counts to there, as bcrypt has it; a zero byte or a surrogate breaks nothing."""
     users = source(tmp_path / "h", line("alice", "x" * 80))
-    assert users.check("alice", "x" * 90) == frozenset()
+    assert users.check("alice", "x" * 90) == Account("alice")
     assert users.check("alice", "x" * 71) is None
     assert users.check("alice", "a\0b") is None
 
@@ -87,13 +88,13 @@ def test_a_change_holds_at_once(tmp_path: Path, caplog: pytest.LogCaptureFixture
     other.replace(path)
     assert users.version() != before
     assert users.check("alice", "one") is None
-    assert users.groups_of("alice") is None
-    assert users.groups_of("bob") == frozenset()
+    assert users.account("alice") is None
+    assert users.account("bob") == Account("bob")
     with path.open("a") as file:
         file.write(line("carol", "three"))
-    assert users.check("carol", "three") == frozenset()
+    assert users.check("carol", "three") == Account("carol")
     os.unlink(path)
-    assert users.check("bob", "two") == frozenset()
+    assert users.check("bob", "two") == Account("bob")
     assert "can't be read" in caplog.text
     path.write_text("")
     assert users.check("bob", "two") is None

@@ -7,8 +7,8 @@ import logging
 import threading
 from base64 import b64decode
 from collections.abc import Sequence
-from typing import Protocol
 
+from zot.auth.accounts import PasswordSource
 from zot.auth.principal import Credentials, Principal, Via
 from zot.auth.remembered import Remembered
 from zot.auth.throttle import Queue, Throttle
@@ -17,23 +17,6 @@ from zot.errors import RegistryError, Unauthorized, Unavailable
 log = logging.getLogger(__name__)
 
 _LOCKS = 64
-
-
-class PasswordSource(Protocol):
-    """Somebody who knows users and their passwords."""
-
-    @property
-    def origin(self) -> str:
-        """Its name."""
-
-    def check(self, user: str, password: str) -> frozenset[str] | None:
-        """Return the user's groups if that is the password; None if it is not, or if there is no such user.
-
-        Raises `Unavailable` if that can't be told now.
-        """
-
-    def version(self) -> object:
-        """Return what differs when an answer given before may hold no longer."""
 
 
 class Basic:
@@ -88,13 +71,13 @@ class Basic:
         unreachable: RegistryError | None = None
         for source in self._sources:
             try:
-                groups = source.check(user, password)
+                account = source.check(user, password)
             except Unavailable as error:
                 log.warning("%s can't be asked for %r: %s", source.origin, user, error)
                 unreachable = error
                 continue
-            if groups is not None:
-                return Principal(user, groups, Via.PASSWORD, source.origin)
+            if account is not None:
+                return Principal(account.name, account.groups, Via.PASSWORD, source.origin)
         if unreachable is not None:
             raise unreachable
         return None

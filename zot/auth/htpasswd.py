@@ -12,11 +12,11 @@ from typing import NamedTuple
 import bcrypt
 from passlib.hash import sha256_crypt, sha512_crypt
 
+from zot.auth.accounts import Account
 from zot.errors import StartupError
 
 log = logging.getLogger(__name__)
 
-NO_GROUPS: frozenset[str] = frozenset()
 _BCRYPT = ("$2a$", "$2b$", "$2y$")
 # bcrypt itself uses no more of a password.
 _BCRYPT_BYTES = 72
@@ -54,17 +54,17 @@ class Htpasswd:
                 "make it with: htpasswd -B -c FILE USER",
             ) from error
 
-    def check(self, user: str, password: str) -> frozenset[str] | None:
-        """Return no groups if that is the user's password, else None; both take as long for a user that is unknown."""
+    def check(self, user: str, password: str) -> Account | None:
+        """Return the account if that is the user's password, else None; an unknown user takes as long."""
         read = self._current()
         known = read.hashes.get(user)
         with self._one_at_a_time:
             right = _verify(password, known or read.nobody)
-        return NO_GROUPS if right and known is not None else None
+        return Account(user) if right and known is not None else None
 
-    def groups_of(self, user: str) -> frozenset[str] | None:
-        """Return no groups for a user who is in the file; None for others."""
-        return NO_GROUPS if user in self._current().hashes else None
+    def account(self, user: str) -> Account | None:
+        """Return the account of a user who is in the file; None for others."""
+        return Account(user) if user in self._current().hashes else None
 
     def version(self) -> object:
         """Return what changes with the file."""

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from zot.auth.access import AccessControl, Grant, MetricsRule, Rules
+from zot.auth.accounts import PasswordSource
 from zot.auth.actions import GRANTED, Actions
 from zot.auth.authority import Authority, basic_challenge, no_challenge
-from zot.auth.basic import Basic, PasswordSource
+from zot.auth.basic import Basic
 from zot.auth.chain import Chain
 from zot.auth.htpasswd import Htpasswd
+from zot.auth.ldap import Ldap, LdapSettings
 from zot.auth.policy import OpenPolicy, Policy
 from zot.auth.remembered import Remembered
 from zot.auth.throttle import FailDelay, OneAtATime, Queue, Throttle
 from zot.config.access import AccessControl as AccessControlSettings
 from zot.config.access import Policy as PolicySettings
 from zot.config.auth import Auth
+from zot.config.auth import Ldap as LdapSection
 from zot.config.http import Http
 from zot.errors import StartupError
 from zot.oci.globs import compile_glob
@@ -49,9 +52,17 @@ class Opener:
 
     def _sources(self, auth: Auth) -> list[PasswordSource]:
         sources: list[PasswordSource] = []
+        if auth.ldap is not None:
+            sources.append(Ldap(_ldap_settings(auth.ldap)))
         if auth.htpasswd is not None:
             sources.append(Htpasswd(auth.htpasswd.path, self._one_at_a_time))
         return sources
+
+
+def _ldap_settings(settings: LdapSection) -> LdapSettings:
+    password = settings.bind_password.get_secret_value()
+    plain = settings.model_dump(include=set(LdapSettings._fields) - {"bind_password"})
+    return LdapSettings(**plain, bind_password=password)
 
 
 def is_login_possible(http: Http) -> bool:

@@ -33,7 +33,7 @@ class Ldap(Section):
     user_group_attribute: str = setting("", "The attribute that holds a user's groups: `memberOf`.")
     bind_dn: str = setting("", "Who searches; anonymous if left out.", name="bindDN")
     bind_password: Secret = setting(NO_SECRET, "The password of who searches.", secret=True)
-    credentials_file: str = setting("", "A file with bindDN and bindPassword, instead of the two here.")
+    credentials_file: str = setting("", "A file with bindDN and bindPassword, instead of the two here.", acted_on=False)
 
 
 class Variable(Section):
@@ -145,7 +145,7 @@ class Auth(Section):
 
     fail_delay: int = setting(0, "Seconds that a failed login is answered later.", ge=0)
     htpasswd: Htpasswd | None = setting(None, "Users and passwords in a file.")
-    ldap: Ldap | None = setting(None, "Users and passwords in a directory; asked before htpasswd.", acted_on=False)
+    ldap: Ldap | None = setting(None, "Users and passwords in a directory; asked before htpasswd.")
     bearer: Bearer | None = setting(None, "Tokens of an external token server.", acted_on=False)
     openid: OpenId | None = setting(
         None, "Login in a browser, by other services; it turns API keys on.", name="openid", acted_on=False
