@@ -10,9 +10,9 @@ import tempfile
 
 import click
 
-from cli.configuration import config_argument, read
+from cli.configuration import choose, config_argument, read
 from cli.output import Output
-from zot.config import Config, default_config
+from zot.config import Config, default_config, load
 
 
 @click.command()
@@ -59,7 +59,7 @@ def serve(
       zot serve config.json --workers 4
       zot serve --tmp                  for the tests of another project
     """
-    from zot.server import ServeOptions
+    from zot.server import ServeOptions, Source
     from zot.server import serve as run
     from zot.server.serving import default_workers
 
@@ -69,7 +69,13 @@ def serve(
     root, owner = tempfile.mkdtemp(prefix="zot-") if tmp else None, os.getpid()
     try:
         chosen = _listening(_read(config, root), address, port)
-        run(chosen, ServeOptions(workers or default_workers(), threads, graceful_timeout, idle_timeout))
+        file = None if tmp else choose(config)[0]
+        source = None
+        if file is not None:
+            # A working directory that goes away later does no harm.
+            absolute = os.path.abspath(file)
+            source = Source(absolute, lambda: _listening(load(absolute), address, port))
+        run(chosen, ServeOptions(workers or default_workers(), threads, graceful_timeout, idle_timeout), source)
     finally:
         # A worker that ends leaves by this way too, while others go on.
         if root is not None and os.getpid() == owner:

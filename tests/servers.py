@@ -136,6 +136,12 @@ def _url(process: subprocess.Popen[str], log: Path) -> str:
     return match.group(1)
 
 
+def workers(server: Server) -> list[int]:
+    """Return the worker processes."""
+    children = Path(f"/proc/{server.pid}/task/{server.pid}/children").read_text().split()
+    return [int(pid) for pid in children if b"zot.jobs.leader" not in Path(f"/proc/{pid}/cmdline").read_bytes()]
+
+
 def wait_until(holds: Callable[[], object], what: str, seconds: float = 15) -> None:
     """Wait until a function returns something true."""
     end = time.monotonic() + seconds

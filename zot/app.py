@@ -3,27 +3,33 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
+from functools import partial
 
 from flask import Flask
 from prometheus_client import CollectorRegistry, Counter
 from prometheus_client.multiprocess import MultiProcessCollector
 
 from zot.api.distribution import RepositoryConverter, distribution
+from zot.api.entrance import Entrance
 from zot.api.guard import Guard, check_guarded
 from zot.api.metrics import metrics
 from zot.api.rendering import register_errors
 from zot.api.request_log import RequestLog
 from zot.auth.opening import Opener
 from zot.config import Config
+from zot.config.publication import Live, Publication
 from zot.cores import Cores
+from zot.logs import set_level
 from zot.oci import media_types
 from zot.registry.opening import open_stores
 
 
-def create_app(config: Config, *, threads: int = 32) -> Flask:
+def create_app(config: Config, publication: Publication | None = None, *, threads: int = 32) -> Flask:
     """Make the WSGI application, of which each process serves as many requests at a time as it has threads.
 
-    Raises `StartupError` if the storage, or a file that the configuration names, can't be used.
+    Before each request it takes up the configuration that was published last. Raises `StartupError` if the storage, or
+    a file that the configuration names, can't be used.
     """
     counted = CollectorRegistry()
     copies = Counter(
@@ -31,7 +37,8 @@ def create_app(config: Config, *, threads: int = 32) -> Flask:
     )
     damages = Counter("zot_storage_damages", "Content found missing or wrong when it was used.", registry=counted)
     stores = open_stores(config, on_copy=copies.inc, on_damage=damages.inc)
-    guard = Guard(Opener(threads).open(config.http))
+    opener = Opener(threads)
+    guard = Guard(opener.open(config.http))
 
     app = Flask("zot", static_folder=None)
     app.url_map.merge_slashes = False
@@ -41,8 +48,21 @@ def create_app(config: Config, *, threads: int = 32) -> Flask:
     register_errors(app)
     app.extensions["guard"] = guard
     check_guarded(app)
-    app.wsgi_app = RequestLog(app.wsgi_app)  # type: ignore[method-assign]  # the way Flask documents it
+    live = Live(partial(_prepare, opener, guard), publication)
+    app.extensions["live"] = live
+    app.wsgi_app = Entrance(RequestLog(app.wsgi_app), live)  # type: ignore[method-assign]  # the way Flask documents it
     return app
+
+
+def _prepare(opener: Opener, guard: Guard, config: Config) -> Callable[[], None]:
+    """Make what a changed configuration replaces; what is returned puts it in place."""
+    authority = opener.open(config.http)
+
+    def put_in_place() -> None:
+        guard.authority = authority
+        set_level(config.log.level)
+
+    return put_in_place
 
 
 def _accepted(config: Config) -> frozenset[str]:

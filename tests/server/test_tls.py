@@ -17,7 +17,7 @@ import pytest
 
 from tests.certificates import Authority, replace
 from tests.images import digest_of
-from tests.servers import Server, completed, environment, running_server, wait_until, zot
+from tests.servers import Server, completed, environment, running_server, wait_until, workers, zot
 
 
 @pytest.fixture
@@ -74,12 +74,6 @@ def test_a_small_range_of_a_large_blob_reads_no_more(server: Server) -> None:
     before = bytes_read(worker)
     assert server.request("GET", f"/v2/a/blobs/{digest}", headers={"Range": "bytes=1-10"})[2] == b"x" * 10
     assert bytes_read(worker) - before < 2 * 1024 * 1024
-
-
-def workers(server: Server) -> list[int]:
-    """Return the worker processes."""
-    children = Path(f"/proc/{server.pid}/task/{server.pid}/children").read_text().split()
-    return [int(pid) for pid in children if b"zot.jobs.leader" not in Path(f"/proc/{pid}/cmdline").read_bytes()]
 
 
 def bytes_read(pid: int) -> int:

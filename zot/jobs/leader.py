@@ -124,6 +124,7 @@ def main(arguments: list[str]) -> int:
     leader = Leader(store.storage, options.parent)
     signal.signal(signal.SIGTERM, leader.stop)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
     try:
         leader.run(lambda: duties.of(store))
     except Lapsed as error:

@@ -21,13 +21,20 @@ class Leaders:
     """The leaders of all stores that a configuration names."""
 
     def __init__(self, config: Config) -> None:
-        text = config.to_json().encode()
-        self._leaders = [LeaderProcess(route, text) for route in routes(config)]
+        self._config = config
+        self._leaders = [LeaderProcess(route, config.to_json().encode()) for route in routes(config)]
 
     def look_after(self) -> None:
         """Start those that do not run."""
         for leader in self._leaders:
             leader.look_after()
+
+    def renew(self, config: Config) -> None:
+        """Let those that run end, and lead again with a changed configuration, if it changes anything for them."""
+        before, self._config = self._config, config
+        if before.model_copy(update={"http": config.http}) != config:
+            for leader in self._leaders:
+                leader.renew(config.to_json().encode())
 
     def stop(self) -> None:
         """Let them write what is left to write; they get 15 seconds for that, and the rest waits for the next start."""
@@ -47,6 +54,7 @@ class LeaderProcess:
         self._process: subprocess.Popen[bytes] | None = None
         self._pause = 1.0
         self._not_before = 0.0
+        self._is_renewed = False
 
     def look_after(self) -> None:
         """Start the process if it is not running; wait longer each time it ended soon."""
@@ -54,12 +62,20 @@ class LeaderProcess:
         if self._process is not None:
             if self._process.poll() is None:
                 return
-            log.error("the leader process of %s ended and is started again", self._route)
             self._process = None
-            self._not_before = now + self._pause
-            self._pause = min(self._pause * 2, _SLOWEST_RESTART)
+            if not self._is_renewed:
+                log.error("the leader process of %s ended and is started again", self._route)
+                self._not_before = now + self._pause
+                self._pause = min(self._pause * 2, _SLOWEST_RESTART)
+            self._is_renewed = False
         if now >= self._not_before:
             self._start()
+
+    def renew(self, config: bytes) -> None:
+        """Let the process end and start again with this configuration."""
+        self._config = config
+        self._is_renewed = self._is_running()
+        self.ask_to_end()
 
     def ask_to_end(self) -> None:
         """Tell the process to end."""

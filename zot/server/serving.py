@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import shutil
+import signal
 import socket
 import sys
 import tempfile
@@ -19,10 +20,12 @@ from gunicorn.glogging import Logger
 from zot import __version__
 from zot.config import Config
 from zot.config.storage import StoreOptions
+from zot.config.publication import Publication
 from zot.cores import Cores
 from zot.logs import configure, gather
 from zot.server.leading import Leaders
 from zot.server.listening import listen, url
+from zot.server.reloading import Reloading, Source
 from zot.server.tls import Certificates, Timeouts
 from zot.server.worker import Worker
 from zot.storage.protocol import StorageError
@@ -49,17 +52,20 @@ def default_workers() -> int:
     return max(2, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 2)
 
 
-def serve(config: Config, options: ServeOptions) -> None:
-    """Serve until told to stop, then leave the process. Raises `StartupError` if it can't begin."""
+def serve(config: Config, options: ServeOptions, source: Source | None = None) -> None:
+    """Serve until told to stop, then leave the process. Raises `StartupError` if it can't begin.
+
+    With a source the configuration is read again when its file changes, and at SIGHUP.
+    """
     configure(config.log.level, config.log.output)
     certificates = _certificates(config, options)
     bound = listen(config.http.address, config.http.port, idle_timeout=options.idle_timeout)
-    # Counters of all workers are files here; the library looks for the variable when it is imported.
-    shared = tempfile.mkdtemp(prefix="zot-metrics-")
+    # For what the processes share. Counters are files here; their library looks for the variable when it is imported.
+    shared = tempfile.mkdtemp(prefix="zot-")
     os.environ["PROMETHEUS_MULTIPROC_DIR"] = shared
     owner = os.getpid()
     try:
-        _Server(config, options, bound, certificates).run()
+        _Server(config, options, bound, certificates, Publication(shared)).run(source)
     finally:
         # A worker that ends leaves by this way too.
         if os.getpid() == owner:
@@ -79,17 +85,24 @@ class _Server(BaseApplication):
     """The application as gunicorn runs it; it is loaded once, before the workers are forked from this process."""
 
     def __init__(
-        self, config: Config, options: ServeOptions, bound: socket.socket, certificates: Certificates | None
+        self,
+        config: Config,
+        options: ServeOptions,
+        bound: socket.socket,
+        certificates: Certificates | None,
+        publication: Publication,
     ) -> None:
         address = url(bound, "http" if certificates is None else "https")
         self._config = config
         self._certificates = certificates
+        self._publication = publication
         self._options = options
         self._fd = bound.detach()
         self._url = address
         self.leaders = Leaders(config)
         super().__init__(prog="zot")
-        self.callable = self.load()
+        self._app: Any = self.load()
+        self.callable = self._app
 
     def load_config(self) -> None:
         """Set what differs from gunicorn's defaults."""
@@ -129,11 +142,14 @@ class _Server(BaseApplication):
         """Make the Flask application; imported here, after the directory of the counters is known."""
         from zot.app import create_app
 
-        return create_app(self._config, threads=self._options.threads)
+        return create_app(self._config, self._publication, threads=self._options.threads)
 
-    def run(self) -> None:
+    def run(self, source: Source | None = None) -> None:
         """Run gunicorn's master in this process."""
-        _Master(self, self.leaders).run()
+        reloading = None
+        if source is not None:
+            reloading = Reloading(source, self._config, self._app.extensions["live"], self.leaders.renew)
+        _Master(self, self.leaders, reloading).run()
 
     def _ready(self) -> None:
         print(f"Listening on {self._url}", flush=True)
@@ -148,20 +164,26 @@ def _place(store: StoreOptions) -> str:
 
 
 class _Master(Arbiter):
-    """gunicorn's master, which looks after the leader processes too."""
+    """gunicorn's master, which looks after the leader processes and the configuration too."""
 
-    def __init__(self, app: BaseApplication, leaders: Leaders) -> None:
+    def __init__(self, app: BaseApplication, leaders: Leaders, reloading: Reloading | None) -> None:
         self._leaders = leaders
+        self._reloading = reloading
         super().__init__(app)
 
     def manage_workers(self) -> None:
         """Do so about once a second."""
         super().manage_workers()
+        if self._reloading is not None:
+            self._reloading.look()
         self._leaders.look_after()
 
     def handle_hup(self) -> None:
-        """Ignore SIGHUP: there is nothing yet that could be read anew without a restart."""
-        log.warning("SIGHUP is ignored; restart the server to read its configuration anew")
+        """Read the configuration again."""
+        if self._reloading is None:
+            log.warning("SIGHUP is ignored, as there is no configuration file to read again")
+        else:
+            self._reloading.reload()
 
     def handle_usr2(self) -> None:
         """Ignore SIGUSR2, by which gunicorn would start a second master."""
@@ -194,6 +216,8 @@ def _is_worth_a_line(record: logging.LogRecord) -> bool:
 def _settle_worker(worker: Any) -> None:
     """Let requests beside a large upload get their turn soon, and none of them wait for the log or for another core."""
     sys.setswitchinterval(0.0005)
+    # Whoever sends it to all processes means the master.
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
     Cores().pin(worker.age)
     gather()
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from zot.errors import StartupError
+from zot.server.stamps import stamp
 
 log = logging.getLogger(__name__)
 
@@ -68,7 +69,7 @@ class Certificates:
 
     def _look(self) -> list[object]:
         """Return what changes when one of the files does, also when a symbolic link leads to another file."""
-        return [_stamp(file) for file in self._files().values()]
+        return [stamp(file) for file in self._files().values()]
 
     def _load(self) -> ssl.SSLContext:
         """Make a context. Raises `StartupError`."""
@@ -130,14 +131,6 @@ class _Context(ssl.SSLContext):
     """A context that tells its connections their time."""
 
     timeouts: Timeouts
-
-
-def _stamp(file: str) -> object:
-    try:
-        found = os.stat(file)
-    except OSError as error:
-        return error.errno
-    return found.st_ino, found.st_dev, found.st_mtime_ns, found.st_size
 
 
 def _check_readable(key: str, file: str) -> None:

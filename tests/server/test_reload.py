@@ -1,0 +1,188 @@
+"""A changed configuration reaches every worker while requests go on, or none."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from http.client import HTTPException
+from pathlib import Path
+from typing import Any
+
+import bcrypt
+
+from tests.certificates import replace
+from tests.server.test_serving import leaders
+from tests.servers import Server, completed, running_server, wait_until, workers
+
+
+def written(directory: Path, **sections: Any) -> bytes:
+    """Return a configuration for a server below a directory."""
+    return json.dumps(completed(directory / "root", sections)).encode()
+
+
+def reloads(server: Server) -> int:
+    """Return how often the server has said that it read its configuration again, or would not."""
+    log = server.log.read_text()
+    return log.count("the configuration was read again") + log.count("is refused, the old one stays")
+
+
+def hang_up(server: Server) -> None:
+    """Ask for a reload by signal, and wait until it is done."""
+    before = reloads(server)
+    server.process.send_signal(signal.SIGHUP)
+    wait_until(lambda: reloads(server) > before, "the configuration was read again")
+
+
+@contextmanager
+def load(server: Server, clients: int = 4) -> Iterator[Callable[[], int]]:
+    """Let clients ask for as long as this lasts, each request of whom must succeed; yields how many have."""
+    ended, done, failed = threading.Event(), [0] * clients, list[object]()
+
+    def ask(number: int) -> None:
+        try:
+            while not ended.is_set():
+                with closing(server.connect()) as connection:
+                    for _ in range(20):
+                        connection.request("GET", "/v2/")
+                        answer = connection.getresponse()
+                        assert (answer.status, answer.read()) == (200, b"{}")
+                        done[number] += 1
+        except (OSError, HTTPException, AssertionError) as error:
+            failed.append(error)
+
+    threads = [threading.Thread(target=ask, args=(number,)) for number in range(clients)]
+    for thread in threads:
+        thread.start()
+    try:
+        yield lambda: sum(done)
+    finally:
+        ended.set()
+        for thread in threads:
+            thread.join()
+    assert failed == []
+
+
+def test_good_and_broken_changes_under_load(tmp_path: Path) -> None:
+    """While clients ask, good and broken files follow each other: no request fails, and no worker keeps what is old."""
+    config = tmp_path / "config.json"
+    with running_server(tmp_path, "--workers", "3") as server, load(server) as done:
+        for round_ in range(6):
+            level = "warning" if round_ % 2 == 0 else "info"
+            good = written(tmp_path, log={"level": level})
+            if round_ % 4 == 3:
+                before = reloads(server)
+                replace(config, good)
+                wait_until(lambda before=before: reloads(server) > before, "the replaced file was read")  # type: ignore[misc]
+            else:
+                config.write_bytes(good)
+                hang_up(server)
+            assert lines_of(server, f"/v2/round{round_}/tags/list") == (0 if level == "warning" else 30)
+            config.write_bytes(good[: len(good) // 2])
+            hang_up(server)
+        assert done() > 100
+        assert server.log.read_text().count("is refused, the old one stays") == 6
+
+
+def lines_of(server: Server, path: str) -> int:
+    """Ask for a path on 30 connections, which all workers get some of; returns how many request lines come of it."""
+    for _ in range(30):
+        assert server.request("GET", path)[0] == 404
+    # Lines are gathered for a tenth of a second.
+    time.sleep(0.5)
+    return server.log.read_text().count(f'"path": "{path}"')
+
+
+def test_a_config_map_of_kubernetes(tmp_path: Path) -> None:
+    """A file that is reached through a symbolic link, which is turned to another directory, is read again."""
+    for number, level in ((1, "info"), (2, "warning")):
+        (tmp_path / f"data{number}").mkdir()
+        (tmp_path / f"data{number}/config.json").write_bytes(written(tmp_path, log={"level": level}))
+    (tmp_path / "data").symlink_to("data1")
+    (tmp_path / "config.json").symlink_to("data/config.json")
+    with running_server(tmp_path, config=tmp_path / "config.json") as server:
+        (tmp_path / "data.new").symlink_to("data2")
+        os.replace(tmp_path / "data.new", tmp_path / "data")
+        wait_until(lambda: "read again: log.level" in server.log.read_text(), "the new file was read")
+
+
+def test_what_waits_for_a_restart_is_named(tmp_path: Path) -> None:
+    """Keys that can't change while the server runs are named in one line, and what can is taken over."""
+    config = tmp_path / "config.json"
+    with running_server(tmp_path) as server:
+        changed = written(tmp_path, http={"port": 1, "address": "0.0.0.0"}, log={"level": "debug"})
+        config.write_bytes(changed)
+        hang_up(server)
+        log = server.log.read_text()
+        assert log.count("wait for a restart: http.address, http.port") == 1
+        assert log.count("read again: log.level") == 1
+        assert server.request("GET", "/v2/")[0] == 200
+
+
+def test_all_problems_are_in_one_line(tmp_path: Path) -> None:
+    """A file with several mistakes is refused in one line that names all of them, and the server goes on."""
+    config = tmp_path / "config.json"
+    with running_server(tmp_path) as server:
+        config.write_text('{"storage": {"rootDirectory": 5, "dedup": true},\n "http": {"port": -1}}')
+        hang_up(server)
+        refusals = [line for line in server.log.read_text().splitlines() if "is refused" in line]
+        assert len(refusals) == 1
+        assert all(key in refusals[0] for key in ("storage.dedup", "http.port"))
+        config.unlink()
+        hang_up(server)
+        assert server.request("GET", "/v2/")[0] == 200
+
+
+def test_leaders_lead_on_with_what_changed(tmp_path: Path) -> None:
+    """A change that concerns the leader starts it again, without an error; one that does not leaves it alone."""
+    config = tmp_path / "config.json"
+    with running_server(tmp_path) as server:
+        wait_until(lambda: leaders(server), "there is a leader")
+        before = leaders(server)
+        config.write_bytes(written(tmp_path, http={"port": 0, "realm": "x"}))
+        hang_up(server)
+        config.write_bytes(written(tmp_path, log={"level": "debug"}))
+        hang_up(server)
+        wait_until(lambda: leaders(server) not in ([], before), "there is another leader")
+        assert "is started again" not in server.log.read_text()
+
+
+def test_a_hangup_of_everything(tmp_path: Path) -> None:
+    """SIGHUP to all processes, as of a terminal that is closed, ends no worker."""
+    with running_server(tmp_path, "--workers", "2") as server:
+        wait_until(lambda: len(workers(server)) == 2, "there are workers")
+        lines_of(server, "/v2/all/tags/list")
+        before = workers(server)
+        for pid in before:
+            os.kill(pid, signal.SIGHUP)
+        hang_up(server)
+        assert workers(server) == before
+
+
+def test_rights_and_users_change_under_load(tmp_path: Path) -> None:
+    """Access control and the users' file are taken over by all workers at once, and a broken policy by none."""
+    config, users = tmp_path / "config.json", tmp_path / "users"
+    users.write_text("alice:" + bcrypt.hashpw(b"one", bcrypt.gensalt(4)).decode() + "\n")
+
+    def policy(*actions: str) -> bytes:
+        access = {"repositories": {"**": {"anonymousPolicy": list(actions)}}}
+        return written(tmp_path, http={"port": 0, "auth": {"htpasswd": {"path": str(users)}}, "accessControl": access})
+
+    config.write_bytes(policy("read"))
+    with running_server(tmp_path, "--workers", "3", config=config) as server, load(server):
+        for actions, status in ((("read", "create"), 202), (("read",), 401), (("read", "create"), 202)):
+            config.write_bytes(policy(*actions))
+            hang_up(server)
+            assert uploads(server) == {status}
+            config.write_bytes(policy("red"))
+            hang_up(server)
+            assert uploads(server) == {status}
+
+
+def uploads(server: Server) -> set[int]:
+    """Begin uploads on 30 connections, which all workers get some of; returns their statuses."""
+    return {server.request("POST", "/v2/a/blobs/uploads/")[0] for _ in range(30)}

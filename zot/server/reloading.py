@@ -1,0 +1,65 @@
+"""Reloading: the master watches the configuration file, and what that names, and hands on what is valid."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from zot.config import Config, ConfigError
+from zot.config.changes import changes, side_files
+from zot.config.publication import Live
+from zot.errors import StartupError
+from zot.server.stamps import stamp
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where the configuration came from; `load` reads it again, and raises `ConfigError`."""
+
+    file: str
+    load: Callable[[], Config]
+
+
+class Reloading:
+    """Takes over what changed in the configuration, all of it or nothing."""
+
+    def __init__(self, source: Source, config: Config, live: Live, tell: Callable[[Config], None]) -> None:
+        self._source = source
+        self._config = config
+        self._live = live
+        self._tell = tell
+        self._seen = self._unquiet = self._look()
+
+    def look(self) -> None:
+        """Reload if a file has changed and has been left alone since the last look, as an editor may still write."""
+        stamps = self._look()
+        if stamps != self._seen and stamps == self._unquiet:
+            self.reload()
+        self._unquiet = stamps
+
+    def reload(self) -> None:
+        """Read the file again. What is wrong with it is logged in one line, and the old configuration stays."""
+        # What is written while it is read has other stamps at the next look.
+        self._seen = self._look()
+        try:
+            changed = changes(self._config, self._source.load())
+            self._live.publish(changed.config)
+        except ConfigError as error:
+            problems = " | ".join(str(problem) for problem in error.problems if not problem.warning)
+            log.error("the changed configuration is refused, the old one stays: %s", problems)
+            return
+        except StartupError as error:
+            log.error("the changed configuration is refused, the old one stays: %s", error)
+            return
+        self._config = changed.config
+        self._seen = {file: self._seen.get(file, stamp) for file, stamp in self._look().items()}
+        self._tell(changed.config)
+        log.warning("the configuration was read again: %s", ", ".join(changed.taken) or "no key changed")
+        if changed.waiting:
+            log.warning("these changes wait for a restart: %s", ", ".join(changed.waiting))
+
+    def _look(self) -> dict[str, object]:
+        return {file: stamp(file) for file in (self._source.file, *side_files(self._config))}
