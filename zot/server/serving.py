@@ -19,8 +19,8 @@ from gunicorn.glogging import Logger
 
 from zot import __version__
 from zot.config import Config
-from zot.config.storage import StoreOptions
 from zot.config.publication import Publication
+from zot.config.storage import StoreOptions
 from zot.cores import Cores
 from zot.logs import configure, gather
 from zot.server.leading import Leaders
