@@ -17,11 +17,13 @@ setup(
     python_requires=">=3.11",
     packages=find_packages(include=["zot", "zot.*", "cli", "cli.*"]),
     install_requires=[
+        "apscheduler>=3.11,<4",
         "bcrypt>=4.1",
         # The first that sends conditions with every write, and lets one choose the checksums.
         "boto3>=1.36",
         "click>=8.1",
         "flask>=3.1,<4",
+        "google-re2>=1.1",
         # The server reaches into gunicorn's thread worker and body readers, which are not public.
         "gunicorn>=27,<28",
         "ldap3>=2.9.1,<3",

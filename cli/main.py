@@ -25,6 +25,11 @@ COMMANDS = {
         "image": "cli.image:image",
         "du": "cli.du:du",
     },
+    "Clean up": {
+        "gc": "cli.gc:gc",
+        "retention": "cli.retention:retention",
+        "job": "cli.job:job",
+    },
     "About this program": {
         "version": "cli.about:version",
         "completion": "cli.about:completion",

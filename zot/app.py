@@ -47,6 +47,7 @@ def create_app(config: Config, publication: Publication | None = None, *, thread
     app.register_blueprint(metrics(stores, guard, _over_all_workers(counted)))
     register_errors(app)
     app.extensions["guard"] = guard
+    app.extensions["stores"] = stores
     check_guarded(app)
     live = Live(partial(_prepare, opener, guard), publication)
     app.extensions["live"] = live

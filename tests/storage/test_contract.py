@@ -367,3 +367,45 @@ def run(functions: list[Callable[[], None]]) -> None:
         thread.join(20)
     if failures:
         raise failures[0]
+
+
+@pytest.mark.parametrize("again", ["put", "put what is shared", "link", "touch"])
+def test_interest_renews_the_time(storage: Storage, again: str) -> None:
+    """Content that is there already, and is put, linked or touched again, counts as changed now, and is not suspect."""
+    put(storage, "a/one", b"s" * 200_000, shared=SHARED)
+    put(storage, "b/two", b"s" * 200_000, shared=SHARED)
+    before = storage.stat("b/two").modified
+    # Times of objects in a bucket are in whole seconds, and those of files move in steps of the kernel's clock.
+    time.sleep(1.1 if before == int(before) else 0.02)
+    if again == "put":
+        put(storage, "b/two", b"s" * 200_000)
+    elif again == "put what is shared":
+        put(storage, "b/two", b"s" * 200_000, shared=SHARED)
+    elif again == "link":
+        storage.link("b/two", "a/one", shared=SHARED)
+    else:
+        storage.touch("b/two")
+    after = storage.stat("b/two")
+    assert after.modified > before
+    assert not after.suspect
+
+
+def test_keys_of_content_are_listed(storage: Storage) -> None:
+    """Content shows up in the list of its prefix, as documents do, until it is removed."""
+    put(storage, "a/blobs/sha256/one", b"1", shared="s/one")
+    put(storage, "a/blobs/sha512/two", b"2", shared="s/two")
+    assert list(storage.list("a/blobs/sha256")) == ["one"]
+    storage.remove("a/blobs/sha256/one", shared="s/one")
+    assert list(storage.list("a/blobs/sha256")) == []
+
+
+def test_what_is_used_is_not_left_over(storage: Storage) -> None:
+    """Content that a key stands for is no leftover, however it is shared."""
+    put(storage, "a/one", b"s" * 200_000, shared=SHARED)
+    put(storage, "b/two", b"s" * 200_000, shared=SHARED)
+    storage.remove("a/one", shared=SHARED)
+    assert list(storage.leftovers(time.time() + 60, shared="s")) == []
+    storage.remove("b/two", shared=SHARED)
+    for leftover in storage.leftovers(time.time() + 60, shared="s"):
+        assert storage.discard(leftover)
+    assert not storage.is_shared(SHARED)

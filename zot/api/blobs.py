@@ -35,7 +35,7 @@ class BlobViews:
         found = digests.parse(digest)
         headers = {"Docker-Content-Digest": digest, "ETag": f'"{digest}"', "Accept-Ranges": "bytes"}
         if request.method == "HEAD":
-            headers["Content-Length"] = str(blobs.stat(self._stores.of(name), name, found).size)
+            headers["Content-Length"] = str(blobs.ask(self._stores.of(name), name, found).size)
             return Response(status=200, headers=headers, content_type=OCTETS)
         if client_has(digest):
             blobs.stat(self._stores.of(name), name, found)

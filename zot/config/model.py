@@ -29,7 +29,7 @@ class Config(Section):
     http: Http = setting(Http(), "Where the registry listens, and how it speaks.")
     log: Log = setting(Log(), "What is logged, and where to.")
     extensions: Extensions = setting(Extensions(), "What a registry may do beyond pushing and pulling.")
-    scheduler: Scheduler = setting(Scheduler(), "How much is done beside serving.", acted_on=False)
+    scheduler: Scheduler = setting(Scheduler(), "How much is done beside serving.")
     cluster: Cluster | None = setting(
         None, "Members that share the repositories among them.", needless="every replica serves all repositories"
     )

@@ -6,7 +6,7 @@ from datetime import timedelta
 
 from zot.config.drivers import CacheDriver, StorageDriver
 from zot.config.section import REQUIRED, Section, setting
-from zot.config.values import HOUR, Duration, Many, Window
+from zot.config.values import HOUR, Duration, Glob, Many, Regexp, Window
 
 
 class Kept(Section):
@@ -21,20 +21,20 @@ class Kept(Section):
 class KeepTags(Kept):
     """Which tags are kept: those that match one of `patterns`, by the rules, or all of them if there is no rule."""
 
-    patterns: Many[str] = setting((), "Regular expressions for whole tags; none is all tags.")
+    patterns: Many[Regexp] = setting((), "Regular expressions, found anywhere in a tag; none is all tags.")
 
 
 class Immutable(Section):
     """Tags that are neither overwritten nor deleted."""
 
-    patterns: Many[str] = setting((), "Regular expressions for whole tags; none is all tags.")
-    except_: Many[str] = setting((), "Regular expressions for tags that may change all the same.", name="except")
+    patterns: Many[Regexp] = setting((), "Regular expressions, found anywhere in a tag; none is all tags.")
+    except_: Many[Regexp] = setting((), "Regular expressions for tags that may change all the same.", name="except")
 
 
 class RetentionPolicy(Section):
     """What is kept in the repositories that match; a repository follows the first policy that matches it."""
 
-    repositories: Many[str] = setting(
+    repositories: Many[Glob] = setting(
         (), "Globs for the repositories that this policy is for: `infra/*`, `prod/**`.", also=("repoNames",)
     )
     delete_referrers: bool = setting(False, "Delete referrers (signatures, SBOMs) whose subject is not here.")
@@ -52,7 +52,7 @@ class Retention(Section):
     dry_run: bool = setting(False, "Only log what would be removed.")
     delay: Duration | None = setting(
         None,
-        "The least age of an untagged manifest or a referrer that is removed; gcDelay if left out.",
+        "How long an untagged manifest, or a referrer without its subject, is kept; gcDelay if left out.",
         ge=timedelta(0),
     )
     policies: tuple[RetentionPolicy, ...] = setting(
@@ -74,23 +74,19 @@ class StoreOptions(Section):
         False, "Send clients to a signed URL of the bucket for a blob, instead of passing it through.",
         name="redirectBlobURL", reload=True, acted_on=False,
     )  # fmt: skip
-    gc: bool = setting(True, "Remove blobs and uploads that nothing needs.", reload=True, acted_on=False)
+    gc: bool = setting(True, "Remove blobs and uploads that nothing needs.", reload=True)
     commit: bool = setting(
         True, "Sync every file and directory before a push is acknowledged; without it a power cut may lose what was."
     )
     gc_delay: Duration = setting(
-        HOUR, "How long nothing must have needed a blob or upload before it is removed.", reload=True, acted_on=False
+        HOUR, "How long nothing must have needed a blob or upload before it is removed.", reload=True
     )
-    gc_interval: Duration = setting(
-        HOUR, "How often garbage is collected; 0 is once, at the start.", reload=True, acted_on=False
-    )
+    gc_interval: Duration = setting(HOUR, "How often garbage is collected; 0 is once, at the start.", reload=True)
     gc_time_window: Window = setting(
         "", "The time of day, in UTC, in which a collection may begin: `22:00-04:00`; empty is any time.",
-        reload=True, acted_on=False,
+        reload=True,
     )  # fmt: skip
-    retention: Retention = setting(
-        Retention(), "Which tags and manifests are removed by themselves.", reload=True, acted_on=False
-    )
+    retention: Retention = setting(Retention(), "Which tags and manifests are removed by themselves.", reload=True)
     storage_driver: StorageDriver | None = setting(
         None, "The object store that holds the data instead of the directory."
     )
@@ -103,7 +99,7 @@ class SubPath(StoreOptions):
     """A store of its own for the repositories below a first path component; dedupe and gc are off unless asked for."""
 
     dedupe: bool = setting(False, "Repositories of this store share one copy of a blob that they have in common.")
-    gc: bool = setting(False, "Remove blobs and uploads that nothing needs.", reload=True, acted_on=False)
+    gc: bool = setting(False, "Remove blobs and uploads that nothing needs.", reload=True)
 
 
 class Storage(StoreOptions):
@@ -112,6 +108,12 @@ class Storage(StoreOptions):
     sub_paths: dict[str, SubPath] = setting(
         {}, "Stores of their own: `/a` holds the repositories whose name begins with `a/`."
     )
+
+    def at(self, route: str) -> StoreOptions:
+        """Return the options of the store at a route; `/` is this one. Raises `KeyError`."""
+        below = {f"/{key.strip('/')}": options for key, options in self.sub_paths.items()}
+        return self if route == "/" else below[route]
+
     fast_restart: bool = setting(
         False, "Skip reading the storage at start.", needless="this registry never reads it at start"
     )

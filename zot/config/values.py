@@ -8,6 +8,9 @@ from typing import Annotated, Any, TypeVar
 
 from pydantic import AfterValidator, BeforeValidator, PlainSerializer, SecretStr, SerializationInfo
 
+from zot.oci.globs import compile_glob
+from zot.oci.patterns import Pattern
+
 MASK = "******"
 
 # The names that zot knows, and Python's for them.
@@ -93,6 +96,16 @@ def read_window(value: str) -> tuple[time, time]:
     return begin, end
 
 
+def _check_regexp(value: str) -> str:
+    Pattern(value)
+    return value
+
+
+def _check_glob(value: str) -> str:
+    compile_glob(value)
+    return value
+
+
 def _write_secret(value: SecretStr, info: SerializationInfo) -> str:
     if not value.get_secret_value():
         return ""
@@ -104,6 +117,8 @@ Many = Annotated[tuple[T, ...], BeforeValidator(_one_is_many)]
 Origins = Annotated[tuple[str, ...], BeforeValidator(_read_origins)]
 Duration = Annotated[timedelta, BeforeValidator(read_duration), PlainSerializer(write_duration, return_type=str)]
 Level = Annotated[str, BeforeValidator(_read_level)]
+Regexp = Annotated[str, AfterValidator(_check_regexp)]
+Glob = Annotated[str, AfterValidator(_check_glob)]
 Window = Annotated[str, AfterValidator(_check_window)]
 # Not in a repr, an error or a log by accident; `Config.to_json` hands it to the server's own processes.
 Secret = Annotated[SecretStr, PlainSerializer(_write_secret, return_type=str)]

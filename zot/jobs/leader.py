@@ -21,6 +21,7 @@ from types import FrameType
 from zot.config import Config
 from zot.jobs import duties
 from zot.jobs.duties import Duty
+from zot.jobs.scheduler import PROCESSES, Scheduler, Timing
 from zot.logs import configure
 from zot.registry.opening import open_stores
 from zot.storage.protocol import Lapsed, Storage, StorageError, Unavailable
@@ -108,6 +109,20 @@ def _do(duty: Duty) -> float:
     return ended + max(duty.pace, min(_REST * (ended - begun), _LONGEST_REST))
 
 
+def timings(config: Config, route: str) -> list[Timing]:
+    """Return when the jobs of a store run."""
+    options = config.storage.at(route)
+    found = []
+    if options.gc:
+        found.append(Timing("gc", options.gc_interval.total_seconds(), options.gc_time_window))
+    return found
+
+
+def processes(config: Config) -> int:
+    """Return how many jobs may run at a time."""
+    return config.scheduler.num_workers or PROCESSES
+
+
 class _Stop(BaseException):
     """Raised in the main thread by the signal handler; a `BaseException` as KeyboardInterrupt is."""
 
@@ -125,11 +140,21 @@ def main(arguments: list[str]) -> int:
     signal.signal(signal.SIGTERM, leader.stop)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    scheduler = Scheduler(
+        store.storage, options.store, config.to_json(), timings(config, options.store), processes(config)
+    )
+
+    def take_up() -> list[Duty]:
+        scheduler.start()
+        return [*duties.of(store), Duty(scheduler.look_after, pace=1)]
+
     try:
-        leader.run(lambda: duties.of(store))
+        leader.run(take_up)
     except Lapsed as error:
         log.error("the store is led no longer: %s", error)
         return 1
+    finally:
+        scheduler.stop()
     return 0
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Iterable
 from contextlib import suppress
 
@@ -16,6 +17,9 @@ from zot.storage.protocol import CannotLink, Content, NotFound, Stat, Upload
 
 log = logging.getLogger(__name__)
 
+# So many seconds of interest are not worth a write.
+_RECENT = 10.0
+
 
 def stat(store: Store, name: str, digest: Digest) -> Stat:
     """Describe a blob. Raises `BlobUnknown`, or `NameUnknown` if there is no such repository."""
@@ -25,6 +29,22 @@ def stat(store: Store, name: str, digest: Digest) -> Stat:
         raise _unknown(store, name, digest) from None
     if found.suspect:
         open_blob(store, name, digest).file.close()
+    return found
+
+
+def ask(store: Store, name: str, digest: Digest) -> Stat:
+    """Describe a blob to a client that may be about to push what names it: the time it is kept begins anew.
+
+    Raises as `stat` does. That time is renewed under the lock, so that the blob is not removed in between.
+    """
+    found = stat(store, name, digest)
+    if time.time() - found.modified < _RECENT:
+        return found
+    with store.storage.lock(paths.lock(name), shared=True):
+        try:
+            store.storage.touch(paths.blob(name, digest))
+        except NotFound:
+            raise _unknown(store, name, digest) from None
     return found
 
 
@@ -73,6 +93,7 @@ def add(store: Store, name: str, digest: Digest, upload: Upload) -> None:
         repositories.ensure(store, name)
         shared = paths.content(digest) if store.dedupe else None
         store.storage.put(paths.blob(name, digest), upload, shared=shared, new_directory=digest.algorithm != "sha256")
+    store.gathered.changed(name)
 
 
 def mount(store: Store, name: str, digest: Digest, source: str | None) -> bool:
@@ -95,6 +116,7 @@ def mount(store: Store, name: str, digest: Digest, source: str | None) -> bool:
             storage.link(paths.blob(name, digest), origin, shared=shared, new_directory=other)
     except (NotFound, CannotLink):
         return False
+    store.gathered.changed(name)
     return True
 
 
@@ -110,6 +132,7 @@ def delete(store: Store, name: str, digest: Digest) -> None:
         stat(store, name, digest)
         _refuse_if_named(store, name, digest, seen)
         store.storage.remove(paths.blob(name, digest), shared=paths.content(digest))
+    store.gathered.changed(name)
 
 
 def missing(store: Store, name: str, wanted: Iterable[Digest]) -> list[Digest]:

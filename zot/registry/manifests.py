@@ -67,6 +67,7 @@ def get(store: Store, name: str, reference: Digest | str) -> Found:
         described = describe(store, name, reference)
         body = _content(store, name, described)
         if body is not None:
+            store.gathered.pulled(name, described.digest, reference if isinstance(reference, str) else None)
             return Found(described.media_type, described.digest, body)
         if described == seen:
             log.error("the manifest %s of %s has lost its content", described.digest, name)
@@ -98,11 +99,15 @@ def put(
         if update_refused is not None:
             # The swap decides; this only spares what would be written in vain.
             tags.refuse_known(store, name, new_tags, update_refused)
+        for tag in new_tags:
+            tags.refuse_moving(store, name, tag, digest)
         _check_blobs(store, name, manifest)
         repositories.ensure(store, name)
         repositories.mark(store, name)
         storage.write(paths.blob(name, digest), body, new_directory=digest.algorithm != "sha256")
         storage.write(paths.manifest(name, digest), fact.encode(), once=True)
+        if not new_tags:
+            tags.renew(store, name, digest)
         if manifest.is_index:
             storage.write(paths.index(name, digest), facts.encode_children(manifest.children))
         if manifest.subject is not None:
@@ -133,9 +138,25 @@ def delete_tag(store: Store, name: str, tag: str) -> None:
     tags.read(store, name, tag)
     with store.storage.lock(paths.lock(name), shared=False):
         fact = tags.read(store, name, tag)
-        repositories.mark(store, name)
-        note = paths.tagged(name, fact.digest)
-        store.storage.delete(paths.tag(name, tag), f"{note}/{tag}", f"{note}/")
+        tags.refuse_moving(store, name, tag)
+        tags.renew(store, name, fact.digest)
+        untag(store, name, tag, fact.digest)
+    store.gathered.changed(name)
+
+
+def untag(store: Store, name: str, tag: str, digest: Digest) -> None:
+    """Take a tag, which stands for this digest, away; the caller holds the repository's lock, exclusively."""
+    repositories.mark(store, name)
+    note = paths.tagged(name, digest)
+    store.storage.delete(paths.tag(name, tag), f"{note}/{tag}", f"{note}/")
+
+
+def forget(store: Store, name: str, digest: Digest, subject: Digest | None) -> None:
+    """Take a manifest without tags away, but for its content; the caller holds the repository's lock, exclusively."""
+    repositories.mark(store, name)
+    notes = paths.tagged(name, digest)
+    store.storage.delete(*(f"{notes}/{tag}" for tag in list(store.storage.list(notes))))
+    store.storage.delete(*_facts_of(name, digest, subject), f"{notes}/")
 
 
 def delete_digest(store: Store, name: str, digest: Digest, *, refuse_several_tags: bool = False) -> None:
@@ -148,8 +169,11 @@ def delete_digest(store: Store, name: str, digest: Digest, *, refuse_several_tag
     describe(store, name, digest)
     seen: set[str] = set()
     _refuse_child(store, name, digest, seen)
+    for tag in tags_of(store, name, digest):
+        tags.refuse_moving(store, name, tag)
     while not _delete_some(store, name, digest, seen, refuse_several_tags):
         log.debug("deleted %d tags of %s in %s", _BATCH, digest, name)
+    store.gathered.changed(name)
 
 
 def _delete_some(store: Store, name: str, digest: Digest, seen: set[str], refuse_several_tags: bool) -> bool:
@@ -162,11 +186,14 @@ def _delete_some(store: Store, name: str, digest: Digest, seen: set[str], refuse
             _refuse_several_tags(store, name, digest)
         repositories.mark(store, name)
         noted, more = repositories.page(storage.list(notes), _BATCH)
-        storage.delete(*(paths.tag(name, tag) for tag in noted if _stands_for(store, name, tag, digest)))
+        standing = [tag for tag in noted if _stands_for(store, name, tag, digest)]
+        for tag in standing:
+            tags.refuse_moving(store, name, tag)
+        storage.delete(*(paths.tag(name, tag) for tag in standing))
         storage.delete(*(f"{notes}/{tag}" for tag in noted))
         if more:
             return False
-        storage.delete(*_facts_of(store, name, digest), f"{notes}/")
+        storage.delete(*_facts_of(name, digest, _subject(store, name, digest)), f"{notes}/")
     return True
 
 
@@ -175,10 +202,9 @@ def tags_of(store: Store, name: str, digest: Digest) -> list[str]:
     return [tag for tag in store.storage.list(paths.tagged(name, digest)) if _stands_for(store, name, tag, digest)]
 
 
-def _facts_of(store: Store, name: str, digest: Digest) -> list[str]:
+def _facts_of(name: str, digest: Digest, subject: Digest | None) -> list[str]:
     """Return the keys of a manifest's facts, the one that lets it be found by digest last."""
     own = [paths.index(name, digest), paths.manifest(name, digest)]
-    subject = _subject(store, name, digest)
     if subject is None:
         return own
     return [paths.referrer(name, subject, digest), *own, f"{paths.referrers(name, subject)}/"]

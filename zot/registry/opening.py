@@ -10,6 +10,7 @@ from zot.config import Config
 from zot.config.drivers import StorageDriver
 from zot.config.storage import StoreOptions
 from zot.registry import paths
+from zot.registry.rules import retention_of
 from zot.registry.store import Store
 from zot.registry.stores import Stores
 from zot.storage.filesystem import Filesystem
@@ -28,10 +29,17 @@ def open_stores(config: Config, *, on_copy: Count | None = None, on_damage: Coun
 
     def opened(options: StoreOptions) -> Store:
         if options.storage_driver is not None:
-            storage = _bucket(options.storage_driver)
-            return Store(storage, dedupe=options.dedupe, sparse=is_sparse, projected=False, on_damage=on_damage)
-        storage, has_links = _directory(options, on_copy, on_damage)
-        return Store(storage, dedupe=options.dedupe and has_links, sparse=is_sparse, on_damage=on_damage)
+            storage, has_links, projected = _bucket(options.storage_driver), True, False
+        else:
+            (storage, has_links), projected = _directory(options, on_copy, on_damage), True
+        return Store(
+            storage,
+            dedupe=options.dedupe and has_links,
+            sparse=is_sparse,
+            projected=projected,
+            retention=retention_of(options),
+            on_damage=on_damage,
+        )
 
     default = opened(config.storage)
     below = {}

@@ -10,6 +10,10 @@
         facts/<name>/referrers/<alg>-<hex>/<alg>-<hex>    subject, then referrer: its descriptor
         dirty/<name>                                  something changed here since index.json was written
         projecting/<name>                             index.json is being written
+        statistics/<name>                             who was pulled how often and when, see `zot.registry.statistics`
+        changed/<name>                                something may have become garbage here since this was written
+        waiting/<name>                                when garbage collection is to look at this again
+        jobs/                                         leases, records and plans of the jobs, see `zot.jobs`
         uploads/ locks/ tmp/                          the file system driver's own
     <repository>/                                     oci-layout, index.json, blobs/<alg>/<hex>: a plain OCI layout
 
@@ -27,12 +31,17 @@ PRIVATE = "_zot-blobs"
 CATALOGUE = f"{PRIVATE}/repositories"
 DIRTY = f"{PRIVATE}/dirty"
 PROJECTING = f"{PRIVATE}/projecting"
+CONTENT = f"{PRIVATE}/content"
+CHANGED = f"{PRIVATE}/changed"
+WAITING = f"{PRIVATE}/waiting"
+STATISTICS = f"{PRIVATE}/statistics"
+JOBS = f"{PRIVATE}/jobs"
 _FACTS = f"{PRIVATE}/facts"
 
 
 def content(digest: Digest) -> str:
     """Return the key of a blob's master."""
-    return f"{PRIVATE}/content/{digest.algorithm}/{digest.hex[:2]}/{digest.hex}"
+    return f"{CONTENT}/{digest.algorithm}/{digest.hex[:2]}/{digest.hex}"
 
 
 def blob(name: str, digest: Digest) -> str:
@@ -62,6 +71,11 @@ def repository(name: str) -> str:
     return f"{CATALOGUE}/{encode(name)}"
 
 
+def facts_of(name: str) -> str:
+    """Return the prefix of all facts of a repository."""
+    return f"{_FACTS}/{encode(name)}"
+
+
 def tags(name: str) -> str:
     """Return the prefix of a repository's tags."""
     return f"{_FACTS}/{encode(name)}/tags"
@@ -75,6 +89,11 @@ def tag(name: str, tag: str) -> str:
 def tagged(name: str, digest: Digest) -> str:
     """Return the prefix of the tags that a digest may have."""
     return f"{_FACTS}/{encode(name)}/tagged/{digest.filename}"
+
+
+def all_tagged(name: str) -> str:
+    """Return the prefix of the digests that have, or had, tags."""
+    return f"{_FACTS}/{encode(name)}/tagged"
 
 
 def manifests(name: str) -> str:
@@ -97,6 +116,11 @@ def index(name: str, digest: Digest) -> str:
     return f"{_FACTS}/{encode(name)}/indexes/{digest.filename}"
 
 
+def subjects(name: str) -> str:
+    """Return the prefix of the subjects that have referrers."""
+    return f"{_FACTS}/{encode(name)}/referrers"
+
+
 def referrers(name: str, subject: Digest) -> str:
     """Return the prefix of the referrers of a subject."""
     return f"{_FACTS}/{encode(name)}/referrers/{subject.filename}"
@@ -115,6 +139,21 @@ def dirty(name: str) -> str:
 def projecting(name: str) -> str:
     """Return the key of the mark that a repository's index is being written."""
     return f"{PROJECTING}/{encode(name)}"
+
+
+def statistics(name: str) -> str:
+    """Return the key of a repository's pulls."""
+    return f"{STATISTICS}/{encode(name)}"
+
+
+def changed(name: str) -> str:
+    """Return the key of the mark that something may have become garbage in a repository."""
+    return f"{CHANGED}/{encode(name)}"
+
+
+def waiting(name: str) -> str:
+    """Return the key of the time at which a repository is to be looked at again."""
+    return f"{WAITING}/{encode(name)}"
 
 
 def upload(name: str, session: str, by: str) -> str:

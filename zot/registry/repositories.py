@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from zot.errors import NameUnknown
+from zot.oci.digest import ALGORITHMS
 from zot.oci.names import decode, encode
 from zot.registry import paths
 from zot.registry.store import Store
@@ -45,6 +46,23 @@ def ensure(store: Store, name: str) -> None:
         store.storage.make_prefixes(*paths.prefixes(name))
         mark(store, name)
         store.storage.write(paths.repository(name), b"")
+
+
+def remove_if_empty(store: Store, name: str) -> bool:
+    """Take a repository away that has no tag, no manifest and no blob; the caller holds its lock, exclusively.
+
+    Its own entries go one by one, the catalogue's first: other repositories may live below it.
+    """
+    storage, blobs = store.storage, [paths.blobs(name, algorithm) for algorithm in ALGORITHMS]
+    holders = (paths.tags(name), paths.manifests(name), *blobs)
+    if not exists(store, name) or any(next(iter(storage.list(holder)), None) is not None for holder in holders):
+        return False
+    storage.delete(paths.repository(name))
+    storage.delete(*(key(name) for key in (paths.statistics, paths.changed, paths.waiting, paths.dirty)))
+    storage.delete(*(paths.layout_file(name, file) for file in ("index.json", "oci-layout")))
+    storage.delete(*(f"{prefix}/" for prefix in (*blobs, f"{name}/blobs", name)))
+    storage.delete(*(f"{prefix}/" for prefix in paths.prefixes(name)[1:]), f"{paths.facts_of(name)}/")
+    return True
 
 
 def mark(store: Store, name: str) -> None:

@@ -6,6 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from zot.registry.caches import Recent, RunningHashes
+from zot.registry.retention import Retention
+from zot.registry.statistics import Gathered
 from zot.storage.protocol import Storage
 
 _MANIFEST_CACHE_BYTES = 32 * 1024 * 1024
@@ -21,14 +23,18 @@ class Store:
     """Storage, settings and this worker's caches. With `sparse` a manifest may name blobs that are not here.
 
     `projected` says that `index.json` is kept up, so that other tools can open a repository where it is.
-    `on_damage` is called when something is missing or wrong that can't be by the rules of this package.
+    `retention` says what garbage collection leaves, and which tags never move. `gathered` is what this worker has seen
+    and not written yet. `on_damage` is called when something is missing or wrong that can't be by the rules of this
+    package.
     """
 
     storage: Storage
     dedupe: bool = True
     sparse: bool = False
     projected: bool = True
+    retention: Retention = field(default_factory=Retention)
     on_damage: Callable[[], None] = _nothing
+    gathered: Gathered = field(default_factory=Gathered)
     manifests: Recent[str, bytes] = field(default_factory=lambda: Recent(_MANIFEST_CACHE_BYTES))
     references: Recent[str, frozenset[str]] = field(default_factory=lambda: Recent(_REMEMBERED_REFERENCES))
     hashes: RunningHashes = field(default_factory=RunningHashes)

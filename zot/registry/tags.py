@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from zot.errors import ManifestUnknown, RegistryError, Unsupported
+from contextlib import suppress
+
+from zot.errors import Denied, ManifestUnknown, NameUnknown, RegistryError, Unsupported
+from zot.oci.digest import Digest
 from zot.registry import facts, paths, repositories
 from zot.registry.facts import TagFact
 from zot.registry.repositories import Page
@@ -35,11 +38,14 @@ def refuse_known(store: Store, name: str, tags: tuple[str, ...], refused: Regist
 def point(store: Store, name: str, fact: TagFact, update_refused: RegistryError | None = None) -> None:
     """Let a tag stand for a manifest, by compare-and-swap; the caller holds the repository's lock, shared.
 
-    Which tags a digest has is noted first, so that a delete of the digest finds them all. Raises `update_refused`, if
-    it is given, for a tag that is there: whether it is, is known only in the swap.
+    Which tags a digest has is noted first, so that a delete of the digest finds them all. Raises `Denied` for a tag
+    that is immutable and stands for something else already, and `update_refused`, if it is given, for a tag that is
+    there: whether it is, is known only in the swap.
     """
+    stood_for: list[Digest] = []
 
     def change(before: bytes | None) -> bytes:
+        stood_for.clear()
         if before is None:
             return fact.encode()
         if update_refused is not None:
@@ -51,11 +57,37 @@ def point(store: Store, name: str, fact: TagFact, update_refused: RegistryError 
                 "choose another tag",
                 status=409,
             )
-        return before if known.digest == fact.digest else fact.encode()
+        if known.digest == fact.digest:
+            return before
+        if store.retention.of(name).forbids_moving(fact.name):
+            raise _immutable(name, fact.name)
+        stood_for.append(known.digest)
+        return fact.encode()
 
     note = f"{paths.tagged(name, fact.digest)}/{fact.name}"
     store.storage.write(note, b"", new_directory=True)
     store.storage.update(paths.tag(name, fact.name), change)
+    for digest in stood_for:
+        renew(store, name, digest)
+        store.gathered.changed(name)
+
+
+def renew(store: Store, name: str, digest: Digest) -> None:
+    """Let the time that a manifest without a tag is kept begin now, if it is here."""
+    with suppress(NotFound):
+        store.storage.touch(paths.manifest(name, digest))
+
+
+def refuse_moving(store: Store, name: str, tag: str, digest: Digest | None = None) -> None:
+    """Raise `Denied` for an immutable tag that stands for another manifest than this; None means for any."""
+    if not store.retention.of(name).forbids_moving(tag):
+        return
+    try:
+        known = read(store, name, tag)
+    except (ManifestUnknown, NameUnknown):
+        return
+    if known.digest != digest:
+        raise _immutable(name, tag)
 
 
 def page(store: Store, name: str, limit: int, last: str) -> Page:
@@ -73,4 +105,13 @@ def unknown(store: Store, name: str, reference: str) -> ManifestUnknown:
         f"{name!r} has no manifest {reference}",
         "check the tag or digest, or push it",
         detail={"name": name, "reference": reference},
+    )
+
+
+def _immutable(name: str, tag: str) -> Denied:
+    return Denied(
+        f"the tag {tag!r} of {name!r} is immutable",
+        "push under another tag, or change the rule immutable in the retention policy of this repository",
+        status=409,
+        detail={"name": name, "tag": tag},
     )

@@ -23,6 +23,7 @@ from zot.config.publication import Publication
 from zot.config.storage import StoreOptions
 from zot.cores import Cores
 from zot.logs import configure, gather
+from zot.registry.flushing import Flusher
 from zot.server.leading import Leaders
 from zot.server.listening import listen, url
 from zot.server.reloading import Reloading, Source
@@ -125,7 +126,7 @@ class _Server(BaseApplication):
             "when_ready": lambda _: self._ready(),
             "on_exit": lambda _: self.leaders.stop(),
             "post_worker_init": _settle_worker,
-            "worker_exit": lambda _master, _worker: logging.shutdown(),
+            "worker_exit": _leave_worker,
             "child_exit": _forget_worker,
         }
         if self._certificates is not None:
@@ -220,6 +221,16 @@ def _settle_worker(worker: Any) -> None:
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
     Cores().pin(worker.age)
     gather()
+    worker.flusher = Flusher(worker.app.callable.extensions["stores"])
+    worker.flusher.start()
+
+
+def _leave_worker(_master: Any, worker: Any) -> None:
+    """Write what this worker has gathered. A worker that failed to start has nothing."""
+    flusher = getattr(worker, "flusher", None)
+    if flusher is not None:
+        flusher.stop()
+    logging.shutdown()
 
 
 def _forget_worker(_master: Any, worker: Any) -> None:

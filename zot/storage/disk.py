@@ -76,8 +76,16 @@ class Disk:
     def make_durable(self, root: str, prefixes: Iterable[str]) -> None:
         """Make directories below the root and sync every name on the way, even of those that are there already.
 
-        Another process may have made one a moment ago and not have synced it yet.
+        Another process may have made one a moment ago and not have synced it yet, or may remove an empty one.
         """
+        wanted = list(prefixes)
+        for _ in range(_TRIES):
+            with suppress(FileNotFoundError):
+                self._make_all(root, wanted)
+                return
+        self._make_all(root, wanted)
+
+    def _make_all(self, root: str, prefixes: list[str]) -> None:
         to_sync: dict[str, None] = {}
         for prefix in prefixes:
             directory = root

@@ -18,11 +18,12 @@ from contextlib import AbstractContextManager, contextmanager, suppress
 from zot.errors import StartupError
 from zot.storage.disk import FILE_MODE, Disk, TranslatedErrors
 from zot.storage.file_upload import FileUpload
+from zot.storage.leftovers import Leftovers
 from zot.storage.locks import FileLocks
 from zot.storage.names import NameCache
-from zot.storage.protocol import Busy, Change, Content, Full, NotFound, Stat, Upload
+from zot.storage.protocol import Busy, Change, Content, Full, Leftover, NotFound, Stat, Upload
 from zot.storage.sharing import NO_LINKS, Sharing
-from zot.storage.stamps import is_suspect, stamp
+from zot.storage.stamps import is_suspect, renew, stamp
 
 
 class Filesystem:
@@ -36,6 +37,7 @@ class Filesystem:
         self._errors = TranslatedErrors(self._root)
         self._locks = FileLocks(f"{self._private}/locks", self._errors)
         self._names = NameCache()
+        self._leftovers = Leftovers(self._root, self._private)
 
     def start(self) -> bool:
         """Make the store's own directories and try what it needs; True if it has hard links.
@@ -177,9 +179,19 @@ class Filesystem:
             self._disk.sync_everything(self._root)
 
     def touch(self, key: str) -> None:
-        """Renew the file's times."""
+        """Renew the file's ctime."""
         with self._errors:
-            os.utime(self._path(key))
+            renew(self._path(key))
+
+    def leftovers(self, before: float, *, shared: str) -> Iterator[Leftover]:
+        """Walk through the store's own directories."""
+        with self._errors:
+            yield from self._leftovers.find(before, shared)
+
+    def discard(self, leftover: Leftover) -> bool:
+        """Unlink the file."""
+        with self._errors:
+            return self._leftovers.discard(leftover)
 
     def make_prefixes(self, *prefixes: str) -> None:
         """Make the directories."""

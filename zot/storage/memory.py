@@ -9,7 +9,11 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
-from zot.storage.protocol import Busy, Change, Content, NotFound, Stat, Upload
+from zot.storage.protocol import Busy, Change, Content, Leftover, NotFound, Stat, Upload
+
+
+def _now() -> float:
+    return time.time()
 
 
 @dataclass
@@ -17,7 +21,7 @@ class _Bytes:
     """Content that several keys may share."""
 
     value: bytes
-    modified: float = field(default_factory=time.time)
+    modified: float = field(default_factory=_now)
 
 
 class _SharedLock:
@@ -56,7 +60,7 @@ class _Arriving:
     """The bytes of an upload, and when the last of them came."""
 
     data: bytearray = field(default_factory=bytearray)
-    written: float = field(default_factory=time.time)
+    written: float = field(default_factory=_now)
 
 
 class MemoryUpload:
@@ -147,6 +151,7 @@ class Memory:
                 self._keys[key] = content
                 if shared is not None:
                     self._shared[shared] = content
+            self._keys[key].modified = time.time()
             upload.discard()
 
     def link(self, key: str, to: str | None, *, shared: str, new_directory: bool = False) -> None:
@@ -200,6 +205,18 @@ class Memory:
         with self._guard:
             known = self._keys.get(key)
             self._keys[key] = _Bytes(change(None if known is None else known.value))
+
+    def leftovers(self, before: float, *, shared: str) -> Iterator[Leftover]:
+        """Yield what nobody shares any more."""
+        with self._guard:
+            used = {id(one) for one in self._keys.values()}
+            lone = [(key, one) for key, one in self._shared.items() if id(one) not in used and one.modified < before]
+        yield from (Leftover("shared", key, len(one.value), one.modified) for key, one in lone)
+
+    def discard(self, leftover: Leftover) -> bool:
+        """Forget it."""
+        with self._guard:
+            return self._shared.pop(leftover.name, None) is not None
 
     def make_prefixes(self, *prefixes: str) -> None:
         """Do nothing: keys need no prefix here."""

@@ -22,7 +22,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager
-from typing import BinaryIO, NamedTuple, Protocol
+from typing import BinaryIO, Literal, NamedTuple, Protocol
 
 Change = Callable[[bytes | None], bytes]
 
@@ -78,6 +78,15 @@ class Content(NamedTuple):
     suspect: bool = False
 
 
+class Leftover(NamedTuple):
+    """Something of the driver's own that a crash left, or that was set aside. Size in bytes."""
+
+    kind: Literal["temporary", "shared", "damaged"]
+    name: str
+    size: int
+    modified: float
+
+
 class Upload(Protocol):
     """Content that is still arriving. Written by one request at a time, on all workers and replicas."""
 
@@ -122,14 +131,15 @@ class Storage(Protocol):
         """Let the key stand for a finished and verified upload, which ends with that.
 
         With `shared` the content that others have put under that name is taken instead, if there is any. Content of
-        the same size that is there already stays, unless it is suspect; of another size it is damaged, and replaced.
+        the same size that is there already stays, as if just changed, unless it is suspect; of another size it is
+        damaged, and replaced.
         """
 
     def link(self, key: str, to: str | None, *, shared: str, new_directory: bool = False) -> None:
         """Let the key stand for the content of `to`; None means whatever others have put under `shared`.
 
-        Content of the same size that is there already stays. Raises `NotFound` if there is nothing to link to, and
-        `CannotLink`.
+        Content of the same size that is there already stays, as if just changed. Raises `NotFound` if there is nothing
+        to link to, and `CannotLink`.
         """
 
     def is_shared(self, shared: str) -> bool:
@@ -157,7 +167,7 @@ class Storage(Protocol):
         """Write documents, in no order, which are durable together when this returns: cheaper than one by one."""
 
     def touch(self, key: str) -> None:
-        """Renew when a document was last changed; needs no space. Raises `NotFound`."""
+        """Renew when a document or content was last changed; needs no space. Raises `NotFound`."""
 
     def update(self, key: str, change: Change, *, new_directory: bool = False) -> None:
         """Replace a document atomically by what `change` makes of it; it gets None if there is no document.
@@ -165,6 +175,15 @@ class Storage(Protocol):
         Documents are removed by `delete`, under a lock that keeps others from changing them. An exception from `change`
         leaves the document as it is and is passed on. `change` may be called several times.
         """
+
+    def leftovers(self, before: float, *, shared: str) -> Iterator[Leftover]:
+        """Yield what no key stands for and nobody has cared for since `before`, in seconds since 1970.
+
+        Below the prefix `shared` are the names that content was shared by.
+        """
+
+    def discard(self, leftover: Leftover) -> bool:
+        """Remove it, unless a key stands for it by now; True if it is gone by this."""
 
     def make_prefixes(self, *prefixes: str) -> None:
         """Make sure that a key directly below one of these prefixes is durable when its method returns.

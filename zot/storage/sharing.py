@@ -10,7 +10,7 @@ from contextlib import suppress
 from zot.storage.disk import Disk
 from zot.storage.file_upload import FileUpload
 from zot.storage.protocol import CannotLink, NotFound
-from zot.storage.stamps import is_suspect
+from zot.storage.stamps import is_suspect, renew
 
 NO_LINKS = frozenset({errno.EMLINK, errno.EXDEV, errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS})
 
@@ -79,6 +79,7 @@ class Sharing:
         except FileExistsError:
             found = os.stat(path)
             if found.st_size == size and not is_suspect(path, found):
+                renew(path)
                 return False
             self._replace_by_link(source, path)
         except OSError as error:

@@ -8,6 +8,7 @@ a file came from elsewhere, there is no note, and nothing is suspected.
 from __future__ import annotations
 
 import os
+import stat
 from contextlib import suppress
 
 _NAME = "user.zot.stamp"
@@ -30,6 +31,11 @@ def is_suspect(file: int | str, found: os.stat_result) -> bool:
         return os.getxattr(file, _NAME) != _describe(found)
     except OSError:
         return False
+
+
+def renew(path: str) -> None:
+    """Let a file's ctime be now, and its mtime, which the note has, stay."""
+    os.chmod(path, stat.S_IMODE(os.stat(path).st_mode))
 
 
 def _describe(found: os.stat_result) -> bytes:

@@ -208,6 +208,30 @@ class Bucket:
                 return
             going_on = {"ContinuationToken": answer["NextContinuationToken"]}
 
+    def walk(self, prefix: str) -> Iterator[tuple[str, int, float]]:
+        """Yield all keys that begin with `prefix`, with the size of each object and when it was written."""
+        going_on: dict[str, Any] = {}
+        while True:
+            with self._errors:
+                answer = self.client.list_objects_v2(Bucket=self.name, Prefix=self._prefix + prefix, **going_on)
+            for one in answer.get("Contents", ()):
+                yield one["Key"][len(self._prefix) :], one["Size"], one["LastModified"].timestamp()
+            if not answer["IsTruncated"]:
+                return
+            going_on = {"ContinuationToken": answer["NextContinuationToken"]}
+
+    def unfinished(self, prefix: str) -> Iterator[tuple[str, str, float]]:
+        """Yield the multipart uploads to keys that begin with `prefix`: key, identifier, and when each was begun."""
+        going_on: dict[str, Any] = {}
+        while True:
+            with self._errors:
+                answer = self.client.list_multipart_uploads(Bucket=self.name, Prefix=self._prefix + prefix, **going_on)
+            for one in answer.get("Uploads", ()):
+                yield one["Key"][len(self._prefix) :], one["UploadId"], one["Initiated"].timestamp()
+            if not answer.get("IsTruncated"):
+                return
+            going_on = {"KeyMarker": answer["NextKeyMarker"], "UploadIdMarker": answer["NextUploadIdMarker"]}
+
     def begin(self, key: str) -> str:
         """Begin a multipart upload; returns its identifier."""
         with self._errors:

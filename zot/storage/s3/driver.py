@@ -18,10 +18,11 @@ import time
 from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 
-from zot.storage.protocol import CannotLink, Change, Content, NotFound, Stat, Unavailable, Upload
+from zot.storage.protocol import CannotLink, Change, Content, Leftover, NotFound, Stat, Unavailable, Upload
 from zot.storage.s3 import pointers, uploads
 from zot.storage.s3.bucket import ABSENT, Bucket, pauses
 from zot.storage.s3.client import Conflict
+from zot.storage.s3.leftovers import Leftovers
 from zot.storage.s3.listing import names_of
 from zot.storage.s3.locks import Locks
 from zot.storage.s3.pointers import Pointer
@@ -44,6 +45,7 @@ class S3:
         self.bucket = Bucket(settings)
         self._sharing = Sharing(self.bucket, private)
         self._locks = Locks(self.bucket, f"{private}/locks")
+        self._leftovers = Leftovers(self.bucket, private)
 
     def start(self) -> None:
         """Try what the driver needs. Raises `StartupError` if the bucket can't be used."""
@@ -110,6 +112,8 @@ class S3:
             upload.claim()
             self._locks.check()
             self._point(key, pointer)
+        else:
+            self.touch(key)
         if pointer.data == upload.data:
             upload.forget()
         else:
@@ -127,6 +131,7 @@ class S3:
             if pointer is None or not pointer.shared:
                 raise CannotLink("the content belongs to one key alone")
             if self._known(key, pointer.size) is not None:
+                self.touch(key)
                 return
         if not self._sharing.join(shared, key):
             raise CannotLink("the content may be on its way out")
@@ -217,6 +222,14 @@ class S3:
             else:
                 return
         raise Unavailable(f"{key} is changed by too many at once")
+
+    def leftovers(self, before: float, *, shared: str) -> Iterator[Leftover]:
+        """List the bucket."""
+        return self._leftovers.find(before, shared)
+
+    def discard(self, leftover: Leftover) -> bool:
+        """Delete the object, or abort the multipart upload."""
+        return self._leftovers.discard(leftover)
 
     def make_prefixes(self, *prefixes: str) -> None:
         """Do nothing: there are no directories."""

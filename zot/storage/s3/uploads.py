@@ -184,6 +184,11 @@ class S3Upload:
         self._changed = False
 
 
+def data_of(bucket: Bucket, key: str) -> str:
+    """Return the key at which the bytes of a session are, or will be. Raises `NotFound`."""
+    return _decode(bucket.read(key)[0]).data
+
+
 def create(bucket: Bucket, key: str, data: str, part_size: int) -> S3Upload:
     """Return a new upload, which is in the bucket when its first request has ended or sent a part."""
     return S3Upload(bucket, key, _Session(data, part_size), ABSENT, time.time())

@@ -1,0 +1,159 @@
+"""`zot gc`: garbage collection by hand, and what it has done."""
+
+from __future__ import annotations
+
+import sys
+import time
+from typing import Any
+
+import click
+
+from cli.configuration import config_option
+from cli.jobs import FAILED, age, chosen, opened, work
+from cli.output import Output, output_options
+from cli.store import human_size
+from zot.config import Config
+from zot.gc import passes
+from zot.gc.cleaning import Cleaned
+from zot.jobs import kinds, records
+from zot.jobs.records import Record
+from zot.jobs.running import Run
+
+_PLURALS = {"repository": "repositories", "leftover": "leftovers"}
+
+
+@click.group()
+def gc() -> None:
+    """Remove what no tag leads to any more, or see what that would be.
+
+    \b
+    Examples:
+      zot gc run --dry-run
+      zot gc status
+    """
+
+
+@gc.command()
+@click.option("--dry-run", is_flag=True, help="Only say what would be removed.")
+@click.option("--repo", metavar="REPOSITORY", help="Look at this repository only.")
+@config_option
+@output_options
+def run(dry_run: bool, repo: str | None, config: str | None, output: Output) -> None:
+    """Collect garbage now, by the rules of the configuration, whether the server runs or not.
+
+    Whatever is removed is listed with its size and the reason. A dry run goes the same way up to the removal.
+
+    \b
+    Examples:
+      zot gc run --dry-run
+      zot gc run --config config.json --repo team/app
+    """
+    status = 0
+    documents = []
+    with opened(config, output) as (_, stores):
+        for route, store in chosen(stores, repo, output):
+            listing = _Listing(output)
+            record = Record("gc", "hand", dry_run or store.retention.dry_run)
+            job = kinds.collect_all if repo is None else _only(repo)
+            done = work(store, record, job, output, listing.add)
+            status = max(status, 0 if done.outcome == "done" else FAILED)
+            documents.append({"store": route, **done.document(), "listed": listing.items})
+            if not output.json:
+                _conclude(done, output)
+    if output.json:
+        output.document(documents)
+    sys.exit(status)
+
+
+@gc.command()
+@config_option
+@output_options
+def status(config: str | None, output: Output) -> None:
+    """Show when garbage was last collected, what became of it, and what is waiting.
+
+    \b
+    Example:
+      zot gc status --output json
+    """
+    documents: list[dict[str, Any]] = []
+    with opened(config, output) as (read, stores):
+        for route, store in stores.by_route():
+            last = next((one for one in records.newest(store.storage, "gc") if not one.dry_run), None)
+            waiting = sum(1 for _ in passes.due(store, time.time()))
+            documents.append(
+                {
+                    "store": route,
+                    "enabled": _is_enabled(read, route),
+                    "repositoriesToLookAt": waiting,
+                    "lastRun": None if last is None else last.summary(),
+                }
+            )
+    if output.json:
+        output.document(documents)
+        return
+    rows = [_row(one) for one in documents]
+    output.table(["STORE", "ENABLED", "TO LOOK AT", "LAST RUN", "OUTCOME", "REMOVED", "FREED"], rows)
+
+
+class _Listing:
+    """What a run removed, printed as it goes, or gathered for a document."""
+
+    def __init__(self, output: Output) -> None:
+        self._output = output
+        self.items: list[dict[str, Any]] = []
+
+    def add(self, done: Cleaned) -> None:
+        """Take in what became of a repository."""
+        for one in done.removed:
+            reason = one.why or one.reason.value
+            if self._output.json:
+                what = {"kind": one.kind.value, "reference": one.reference, "size": one.size, "reason": reason}
+                self.items.append({"repository": done.plan.name, **what})
+            else:
+                where = done.plan.name if one.reference == done.plan.name else f"{done.plan.name} {one.reference}"
+                self._output.line(f"{one.kind.value:<10} {where}  {human_size(one.size)}  {reason}")
+
+
+def _only(repository: str) -> Any:
+    def job(run: Run) -> None:
+        run.cleaned(passes.clean_one(run.store, repository, kinds.settings_of(run), run.go_on))
+
+    return job
+
+
+def _conclude(done: Record, output: Output) -> None:
+    for problem in done.problems:
+        output.note(f"warning: {problem}")
+    if done.outcome != "done":
+        output.failure(f"the run {done.outcome}{': ' if done.message else ''}{done.message}; what it did stays")
+    counts = ", ".join(f"{count} {_plural(kind, count)}" for kind, count in sorted(done.removed.items())) or "nothing"
+    verb = "would remove" if done.dry_run else "removed"
+    output.line(
+        f"{verb} {counts}: {human_size(done.freed)} in {done.repositories} {_plural('repository', done.repositories)}"
+    )
+
+
+def _plural(kind: str, count: int) -> str:
+    return kind if count == 1 else _PLURALS.get(kind, f"{kind}s")
+
+
+def _is_enabled(config: Config, route: str) -> bool:
+    return config.storage.at(route).gc
+
+
+def _row(one: dict[str, Any]) -> list[Any]:
+    last = one["lastRun"]
+    enabled = "yes" if one["enabled"] else "no"
+    if last is None:
+        return [one["store"], enabled, one["repositoriesToLookAt"], "never", "", "", ""]
+    ago = f"{age(time.time() - last['started'])} ago"
+    removed = sum(last["removed"].values())
+    return [
+        one["store"],
+        enabled,
+        one["repositoriesToLookAt"],
+        ago,
+        last["outcome"],
+        removed,
+        human_size(last["freed"]),
+    ]

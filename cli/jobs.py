@@ -1,0 +1,92 @@
+"""What commands that work on the stores of a registry have in common: opening them, and running jobs in them."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from cli.configuration import read
+from cli.output import Output
+from cli.store import open_store
+from zot.config import Config
+from zot.gc.cleaning import Cleaned
+from zot.jobs.lease import HeldError
+from zot.jobs.records import Record
+from zot.jobs.running import Run
+from zot.jobs.running import run as run_job
+from zot.logs import configure
+from zot.registry import paths, repositories
+from zot.registry.store import Store
+from zot.registry.stores import Stores
+from zot.storage.protocol import StorageError
+
+FAILED = 1
+
+
+@contextmanager
+def opened(named: str | None, output: Output) -> Iterator[tuple[Config, Stores]]:
+    """Open the stores of the configuration that is used; a store that fails ends the command with one line and 1."""
+    config = read(named, output)
+    root = config.storage.root_directory
+    if config.storage.storage_driver is None and not os.path.isdir(f"{root}/{paths.PRIVATE}"):
+        fail(output, f"{root} holds no registry; check storage.rootDirectory, or start the server once")
+    if config.log.output:
+        configure(config.log.level, config.log.output)
+    else:
+        logging.getLogger().addHandler(logging.NullHandler())
+    try:
+        yield config, open_store(config)
+    except StorageError as error:
+        fail(output, f"{error}; nothing was changed")
+
+
+def fail(output: Output, why: str) -> None:
+    """Say why in one line, and leave with 1."""
+    output.failure(why)
+    sys.exit(FAILED)
+
+
+def chosen(stores: Stores, repository: str | None, output: Output) -> list[tuple[str, Store]]:
+    """Return the stores that a command is about, with their routes: that of a repository, or all."""
+    if repository is None:
+        return list(stores.by_route())
+    store = stores.of(repository)
+    if not repositories.exists(store, repository):
+        fail(output, f"there is no repository {repository!r}; check its name")
+    return [(route, one) for route, one in stores.by_route() if one is store]
+
+
+def work(
+    store: Store, record: Record, job: Callable[[Run], None], output: Output, shown: Callable[[Cleaned], None]
+) -> Record:
+    """Run a job in this process, with a progress bar on a terminal; after Ctrl-C or SIGTERM it ends in order."""
+    told: list[int] = []
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda given, _frame: told.append(given))
+    total = sum(1 for _ in repositories.names(store))
+    with output.progress(record.kind, total) as advance:
+
+        def show(done: Cleaned) -> None:
+            advance(1)
+            shown(done)
+
+        try:
+            return run_job(store, record, job, stopping=lambda: bool(told), shown=show)
+        except HeldError as error:
+            fail(output, f"{error}; try again when it has ended")
+            raise
+        finally:
+            for number in (signal.SIGINT, signal.SIGTERM):
+                signal.signal(number, signal.SIG_DFL)
+
+
+def age(seconds: float) -> str:
+    """Return a length of time for people."""
+    for unit, length in (("d", 86400), ("h", 3600), ("m", 60)):
+        if seconds >= 2 * length:
+            return f"{seconds / length:.0f}{unit}"
+    return f"{max(seconds, 0):.0f}s"

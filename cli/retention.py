@@ -1,0 +1,202 @@
+"""`zot retention`: which tags the rules keep, which they delete, and why."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable
+from typing import Any
+
+import click
+
+from cli.configuration import config_option
+from cli.jobs import FAILED, age, chosen, fail, opened, work
+from cli.output import Output, output_options
+from cli.store import human_size
+from zot.gc import cleaning, clock
+from zot.gc.deciding import Decision
+from zot.gc.estimating import estimate
+from zot.jobs import plans
+from zot.jobs.records import Record
+from zot.jobs.running import Run
+from zot.registry import repositories
+from zot.registry.store import Store
+from zot.storage.protocol import NotFound
+
+
+@click.group()
+def retention() -> None:
+    """See which tags the rules keep and which they delete, and delete them.
+
+    \b
+    Examples:
+      zot retention plan
+      zot retention run --plan 20261125T181322-1a2b
+      zot retention explain team/app:v1
+    """
+
+
+@retention.command()
+@click.option("--repo", metavar="REPOSITORY", help="Look at this repository only.")
+@config_option
+@output_options
+def plan(repo: str | None, config: str | None, output: Output) -> None:
+    """Decide on every tag without deleting any, and keep that as a plan.
+
+    Of each tag is said whether it is kept, by which rule, how old it is, when it was pulled, and how many bytes go
+    with it in the end; what deleted tags share is counted with each of them, and once in the sum.
+
+    \b
+    Examples:
+      zot retention plan
+      zot retention plan --repo team/app --output json
+    """
+    documents = []
+    with opened(config, output) as (_, stores):
+        for route, store in chosen(stores, repo, output):
+            names = list(repositories.names(store)) if repo is None else [repo]
+            documents.append({"store": route, **_plan(store, names, output)})
+    if output.json:
+        output.document(documents)
+        return
+    rows = [_row(one) for document in documents for one in document["tags"]]
+    output.table(["REPOSITORY", "TAG", "DECISION", "RULE", "AGE", "PULLED", "FREES"], rows)
+    for document in documents:
+        _conclude(document, output)
+
+
+@retention.command()
+@click.option("--plan", "plan_id", metavar="ID", help="Delete exactly what this plan says.")
+@config_option
+@output_options
+def run(plan_id: str | None, config: str | None, output: Output) -> None:
+    """Delete the tags that the rules do not keep; what they led to goes with the next garbage collection.
+
+    With --plan exactly the tags of that plan go, and none at all if a rule, a tag or a pull has come in between that
+    would change it.
+
+    \b
+    Examples:
+      zot retention run
+      zot retention run --plan 20261125T181322-1a2b
+    """
+    documents = []
+    with opened(config, output) as (_, stores):
+        for route, store in stores.by_route():
+            record = Record("retention", "hand", store.retention.dry_run)
+            job: Callable[[Run], None] = plans.delete_now
+            if plan_id is not None:
+                try:
+                    job = plans.carry_out(plans.read(store, plan_id))
+                except NotFound:
+                    continue
+            done = work(store, record, job, output, lambda _: None)
+            documents.append({"store": route, **done.document()})
+    if not documents:
+        fail(output, f"there is no plan {plan_id!r}; make one with zot retention plan")
+    _tell(documents, output)
+    sys.exit(0 if all(one["outcome"] == "done" for one in documents) else FAILED)
+
+
+@retention.command()
+@click.argument("tag", metavar="REPOSITORY:TAG")
+@config_option
+@output_options
+def explain(tag: str, config: str | None, output: Output) -> None:
+    """Say what the rules do with one tag, and why.
+
+    \b
+    Example:
+      zot retention explain team/app:v1
+    """
+    name, colon, wanted = tag.rpartition(":")
+    if not colon:
+        raise click.UsageError("Name a tag as REPOSITORY:TAG.")
+    with opened(config, output) as (_, stores):
+        ((_, store),) = chosen(stores, name, output)
+        now = time.time()
+        snapshot, made = cleaning.look(store, name, now)
+        decision = next((one for one in made.decisions if one.tag == wanted), None)
+        if decision is None:
+            fail(output, f"{name!r} has no tag {wanted!r}")
+            return
+        frees = estimate(snapshot, store.retention, made, now).by_tag.get(wanted, 0)
+        policy = store.retention.of(name)
+        document = _document(name, decision, frees)
+        globs = [one.pattern for one in policy.repositories]
+        document["policy"] = globs or None
+        keep = next((one for one in policy.keep_tags if one.is_about(wanted)), None)
+        document["patterns"] = None if keep is None else [pattern.text for pattern in keep.patterns]
+    if output.json:
+        output.document(document)
+        return
+    output.line(f"{tag}: {document['decision']}, {decision.rule}", bold=True)
+    output.line(f"  Policy: {', '.join(globs) if globs else 'none matches, so all tags are kept'}")
+    if keep is not None:
+        output.line(f"  First of its keepTags that matches: {document['patterns'] or 'all tags'}")
+    output.line(f"  Pushed {_ago(decision.pushed)}; pulled {_ago(decision.pulled)}")
+    output.line(f"  Stands for {decision.digest}")
+
+
+def _plan(store: Store, names: list[str], output: Output) -> dict[str, Any]:
+    now = time.time()
+    suspended = clock.suspicion(store.storage, clock.read())
+    tags: list[dict[str, Any]] = []
+    deleted: dict[str, dict[str, str]] = {}
+    frees = 0
+    with output.progress("plan", len(names)) as advance:
+        for name in names:
+            snapshot, made = cleaning.look(store, name, now, suspended)
+            estimated = estimate(snapshot, store.retention, made, now)
+            tags += [_document(name, one, estimated.by_tag.get(one.tag, 0)) for one in made.decisions]
+            frees += estimated.total
+            if going := plans.deletes(made):
+                deleted[name] = going
+            advance(1)
+    kept = plans.make(store, deleted, now)
+    return {"plan": kept.id, "tags": tags, "deletes": sum(map(len, deleted.values())), "frees": frees}
+
+
+def _document(name: str, one: Decision, frees: int) -> dict[str, Any]:
+    return {
+        "repository": name,
+        "tag": one.tag,
+        "digest": str(one.digest),
+        "decision": "keep" if one.kept else "delete",
+        "rule": one.rule,
+        "pushed": one.pushed,
+        "pulled": one.pulled or None,
+        "frees": frees,
+    }
+
+
+def _row(one: dict[str, Any]) -> list[Any]:
+    now = time.time()
+    pulled = "never" if one["pulled"] is None else f"{age(now - one['pulled'])} ago"
+    frees = human_size(one["frees"]) if one["decision"] == "delete" else ""
+    return [one["repository"], one["tag"], one["decision"], one["rule"], age(now - one["pushed"]), pulled, frees]
+
+
+def _conclude(document: dict[str, Any], output: Output) -> None:
+    summary = (
+        f"{document['deletes']} of {len(document['tags'])} tags would go, and {human_size(document['frees'])} with them"
+    )
+    how = f"zot retention run --plan {document['plan']}"
+    output.line(f"plan {document['plan']}: {summary}" + (f"; carry it out with {how}" if document["deletes"] else ""))
+
+
+def _tell(documents: list[dict[str, Any]], output: Output) -> None:
+    if output.json:
+        output.document(documents)
+        return
+    for done in documents:
+        for one in done["listed"]:
+            output.line(f"{one['repository']}:{one['reference']}  {one['reason']}")
+        verb = "would be deleted" if done["dryRun"] else "deleted"
+        if done["outcome"] != "done":
+            output.failure(f"the run {done['outcome']}: {done['message']}")
+        output.line(f"{done['removed'].get('tag', 0)} tags {verb} in store {done['store']}")
+
+
+def _ago(moment: float) -> str:
+    return f"{age(time.time() - moment)} ago" if moment else "never, as far as is known"

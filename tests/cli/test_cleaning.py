@@ -1,0 +1,195 @@
+"""`zot gc`, `zot retention` and `zot job`, as a user types them, beside a running server."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.images import OCI_MANIFEST, digest_of, manifest
+from tests.servers import Server, environment, running_server, wait_until, zot
+from zot.jobs import lease
+from zot.registry import paths
+from zot.storage.filesystem import Filesystem
+
+CONFIG = {
+    "http": {"port": 0},
+    "log": {"level": "debug"},
+    "storage": {
+        "gc": False,
+        "gcDelay": "0s",
+        "retention": {
+            "delay": "0s",
+            "policies": [
+                {"repositories": ["team/**"], "keepTags": [{"patterns": ["^v"], "mostRecentlyPushedCount": 2}]}
+            ],
+        },
+    },
+}
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """A server that collects no garbage itself."""
+    directory = tmp_path_factory.mktemp("cleaning")
+    config = directory / "config.json"
+    storage = CONFIG["storage"] | {"rootDirectory": str(directory / "root")}  # type: ignore[operator]
+    config.write_text(json.dumps(CONFIG | {"storage": storage}))
+    with running_server(directory, "--workers", "2", config=config) as running:
+        yield running
+
+
+def run(server: Server, *arguments: str, status: int = 0) -> subprocess.CompletedProcess[str]:
+    """Run a command against the server's store."""
+    done = subprocess.run(
+        zot(*arguments, "--config", str(server.root.parent / "config.json")),
+        capture_output=True, text=True, env=environment(), timeout=60, check=False,
+    )  # fmt: skip
+    assert done.returncode == status, done
+    assert "Traceback" not in done.stderr
+    return done
+
+
+def document(server: Server, *arguments: str, status: int = 0) -> Any:
+    """Run a command and read its JSON."""
+    return json.loads(run(server, *arguments, "--output", "json", status=status).stdout)
+
+
+def push(server: Server, name: str, tag: str, note: str) -> str:
+    """Push an image; returns its digest."""
+    for blob in (b"{}", note.encode()):
+        path = f"/v2/{name}/blobs/uploads/?digest={digest_of(blob)}"
+        assert server.request("POST", path, blob)[0] == 201
+    body = manifest(layers=(note.encode(),))
+    assert server.request("PUT", f"/v2/{name}/manifests/{tag}", body, {"Content-Type": OCI_MANIFEST})[0] == 201
+    return digest_of(body)
+
+
+def tags(server: Server, name: str) -> list[str]:
+    """Return the tags that the server lists."""
+    found: list[str] = json.loads(server.request("GET", f"/v2/{name}/tags/list")[2])["tags"]
+    return found
+
+
+def test_a_dry_run_says_what_a_run_then_does(server: Server) -> None:
+    """Names, digests, sizes, reasons and the sum are those of the real run, which serves on; nothing is left to do."""
+    old = push(server, "dry", "latest", "old layer")
+    push(server, "dry", "latest", "new layer")
+    (dry,) = document(server, "gc", "run", "--repo", "dry", "--dry-run")
+    assert {one["reference"] for one in dry["listed"]} == {old, digest_of(b"old layer")}
+    assert {one["reason"] for one in dry["listed"]} == {"deleteUntagged", "unreferenced"}
+    assert [one["kind"] for one in dry["listed"]] == ["manifest", "blob", "blob"]
+    assert server.request("GET", f"/v2/dry/manifests/{old}")[0] == 200
+    text = run(server, "gc", "run", "--repo", "dry", "--dry-run").stdout
+    assert text.splitlines()[-1].startswith("would remove 2 blobs, 1 manifest: ")
+    (done,) = document(server, "gc", "run", "--repo", "dry")
+    assert (done["listed"], done["freed"]) == (dry["listed"], dry["freed"])
+    assert server.request("GET", f"/v2/dry/manifests/{old}")[0] == 404
+    assert server.request("GET", "/v2/dry/manifests/latest")[0] == 200
+    assert run(server, "gc", "run", "--repo", "dry").stdout.startswith("removed nothing")
+    assert document(server, "gc", "status")[0]["lastRun"]["outcome"] == "done"
+
+
+def test_a_plan_is_carried_out_or_refused(server: Server) -> None:
+    """What the plan says goes and nothing else; a push in between makes it void, and then nothing goes."""
+    for tag in ("v1", "v2", "v3", "other"):
+        push(server, "team/app", tag, tag)
+    (planned,) = document(server, "retention", "plan", "--repo", "team/app")
+    decided = {one["tag"]: (one["decision"], one["rule"]) for one in planned["tags"]}
+    assert decided == {
+        "other": ("delete", "didn't meet any tag 'patterns' rules"),
+        "v1": ("delete", "didn't meet any tag retention rule"),
+        "v2": ("keep", "retained by mostRecentlyPushedCount 2"),
+        "v3": ("keep", "retained by mostRecentlyPushedCount 2"),
+    }
+    push(server, "team/app", "v4", "v4")
+    refused = run(server, "retention", "run", "--plan", planned["plan"], status=1)
+    assert "team/app:v2 would be decided otherwise now" in refused.stderr
+    assert tags(server, "team/app") == ["other", "v1", "v2", "v3", "v4"]
+    (planned,) = document(server, "retention", "plan", "--repo", "team/app")
+    assert planned["deletes"] == 3
+    run(server, "retention", "run", "--plan", planned["plan"])
+    assert tags(server, "team/app") == ["v3", "v4"]
+    explained = document(server, "retention", "explain", "team/app:v3")
+    assert (explained["decision"], explained["patterns"], explained["policy"]) == ("keep", ["^v"], ["team/**"])
+    assert "team/app:v3: keep, retained by" in run(server, "retention", "explain", "team/app:v3").stdout
+
+
+def test_a_pull_is_seen_soon(server: Server) -> None:
+    """What a worker counted is in the store within seconds, and explained."""
+    digest = push(server, "team/pulled", "v1", "pulled")
+    assert document(server, "retention", "explain", "team/pulled:v1")["pulled"] is None
+    assert server.request("GET", f"/v2/team/pulled/manifests/{digest}")[0] == 200
+    wait_until(lambda: document(server, "retention", "explain", "team/pulled:v1")["pulled"], "the pull is written", 30)
+
+
+def test_runs_are_listed_and_shown(server: Server) -> None:
+    """The list and one run, for people and for programs, tell the same."""
+    push(server, "shown", "latest", "a")
+    push(server, "shown", "latest", "b")
+    run(server, "gc", "run", "--repo", "shown")
+    newest = document(server, "job", "list", "--limit", "1")[0]
+    assert (newest["kind"], newest["outcome"], newest["by"]) == ("gc", "done", "hand")
+    shown = document(server, "job", "show", newest["id"])
+    assert len(shown["listed"]) == sum(shown["removed"].values()) == 3
+    assert newest["id"] in run(server, "job", "list").stdout
+    assert digest_of(b"a") in run(server, "job", "show", newest["id"]).stdout
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("gc", "run", "--repo", "nobody"),
+        ("retention", "plan", "--repo", "nobody"),
+        ("retention", "explain", "nobody:v1"),
+        ("retention", "explain", "team/app:nobody"),
+        ("retention", "run", "--plan", "nobody"),
+        ("retention", "run", "--plan", "../../x"),
+        ("job", "show", "nobody"),
+        ("job", "show", "../../x"),
+    ],
+)
+def test_what_is_not_there_is_1(server: Server, arguments: tuple[str, ...]) -> None:
+    """An unknown repository, tag, plan or run is one line."""
+    push(server, "team/app", "v9", "v9")
+    done = run(server, *arguments, status=1)
+    assert done.stderr.count("\n") == 1
+    assert done.stderr.startswith("zot: ")
+    assert not done.stdout
+
+
+def test_wrong_use_is_2(server: Server) -> None:
+    """A reference without a tag is wrong use."""
+    run(server, "retention", "explain", "team/app", status=2)
+
+
+def test_a_second_run_is_refused(server: Server) -> None:
+    """While one holds the lock, another is told who, and changes nothing."""
+    storage = Filesystem(str(server.root), private=paths.PRIVATE)
+    with lease.take(storage, "gc"):
+        for arguments in (("gc", "run"), ("retention", "run")):
+            done = run(server, *arguments, status=1)
+            assert "is being done already, by process" in done.stderr
+            assert done.stderr.count("\n") == 1
+    run(server, "gc", "run")
+
+
+def test_without_a_registry_nothing_is_made(tmp_path: Path) -> None:
+    """A root that holds no registry is refused, and not made into one."""
+    config = tmp_path / "config.json"
+    config.write_text(json.dumps({"storage": {"rootDirectory": str(tmp_path / "wrong")}}))
+    done = subprocess.run(
+        zot("gc", "run", "--config", str(config)),
+        capture_output=True,
+        text=True,
+        env=environment(),
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 1
+    assert "holds no registry" in done.stderr
+    assert not (tmp_path / "wrong").exists()

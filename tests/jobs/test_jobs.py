@@ -1,0 +1,221 @@
+"""Leases, records, and when jobs run."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from tests.gc.worlds import Clock
+from tests.servers import environment
+from zot.jobs import kinds, lease, records
+from zot.jobs.lease import HeldError, LostError
+from zot.jobs.records import Record
+from zot.jobs.running import Run, run
+from zot.jobs.scheduler import Scheduler, Timing, into_window
+from zot.registry import paths
+from zot.registry.store import Store
+from zot.storage.filesystem import Filesystem
+from zot.storage.memory import Memory
+from zot.storage.protocol import Unavailable
+
+
+def test_a_lease_has_one_holder() -> None:
+    """While one holds it another is told who does; afterwards it is free, and its number has grown."""
+    storage = Memory()
+    with lease.take(storage, "gc") as first:
+        first.check()
+        with pytest.raises(HeldError, match=f"process {os.getpid()}"), lease.take(storage, "gc"):
+            pass
+        with lease.take(storage, "scrub"):
+            pass
+    with lease.take(storage, "gc") as second:
+        assert second.number == first.number + 1
+
+
+def test_a_lease_of_a_dead_process_is_free_at_once(tmp_path: Path) -> None:
+    """Whoever was killed does not keep others out until the lease runs out."""
+    storage = Filesystem(str(tmp_path), private=paths.PRIVATE)
+    storage.start()
+    program = (
+        "import os, sys; from zot.jobs import lease; from zot.storage.filesystem import Filesystem\n"
+        f"storage = Filesystem({str(tmp_path)!r}, private={paths.PRIVATE!r})\n"
+        "with lease.take(storage, 'gc'): os._exit(9)"
+    )
+    assert subprocess.run([sys.executable, "-c", program], env=environment(), check=False).returncode == 9
+    with lease.take(storage, "gc") as held:
+        assert held.number == 2
+
+
+def test_a_lease_that_is_not_renewed_is_lost(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A holder that can't renew it stops before it has run out; one whom another has replaced stops at once."""
+    monkeypatch.setattr(lease, "_BEAT", 0.01)
+    storage = Memory()
+    with lease.take(storage, "gc") as held:
+        storage.update(f"{paths.JOBS}/leases/gc", lambda _: b'{"number": 7, "until": 0}')
+        _until(lambda: _lost(held))
+    monkeypatch.setattr(lease, "LASTS", lease._MARGIN + 0.05)
+
+    class Failing(Memory):
+        def update(self, key: str, change: object, *, new_directory: bool = False) -> None:
+            raise Unavailable("not now")
+
+    with lease.take(storage, "other") as held:
+        held._storage = Failing()
+        _until(lambda: _lost(held))
+        held._storage = storage
+
+
+def _lost(held: lease.Lease) -> bool:
+    try:
+        held.check()
+    except LostError:
+        return True
+    return False
+
+
+def _until(holds: Callable[[], bool]) -> None:
+    end = time.monotonic() + 20
+    while not holds():
+        assert time.monotonic() < end
+        time.sleep(0.01)
+
+
+def test_two_at_once_get_one_lease() -> None:
+    """Of many that begin together one has it, and the others are told."""
+    storage = Memory()
+    ready, had = threading.Barrier(8), []
+
+    def compete() -> None:
+        ready.wait()
+        try:
+            with lease.take(storage, "gc") as held:
+                had.append(held.number)
+                time.sleep(0.2)
+        except HeldError:
+            had.append(0)
+
+    threads = [threading.Thread(target=compete) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(had) == [0] * 7 + [1]
+
+
+@pytest.mark.parametrize(
+    ("error", "outcome", "message"),
+    [
+        (None, "done", ""),
+        (Unavailable("the disk is away"), "failed", "the disk is away"),
+        (ZeroDivisionError("oh"), "failed", "this is a fault of zot: ZeroDivisionError: oh"),
+    ],
+)
+def test_a_run_leaves_a_record(error: Exception | None, outcome: str, message: str) -> None:
+    """Whatever becomes of a run can be read afterwards, and its lease is free."""
+    store = Store(Memory())
+
+    def work(under_way: Run) -> None:
+        under_way.record.add("a", "blob", "sha256:1", 7, "unreferenced")
+        assert records.read(store.storage, under_way.record.id).outcome == "running"
+        if error is not None:
+            raise error
+
+    made = run(store, Record("gc", "hand"), work)
+    kept = records.read(store.storage, made.id)
+    assert (kept.outcome, kept.message, kept.freed, kept.removed) == (outcome, message, 7, {"blob": 1})
+    assert kept.ended >= kept.started > 0
+    assert run(store, Record("gc", "hand"), lambda _: None).outcome == "done"
+
+
+def test_a_run_that_is_told_to_stop_says_so() -> None:
+    """It ends with its next step."""
+    store = Store(Memory())
+    assert run(store, Record("gc", "hand"), lambda one: one.go_on(), stopping=lambda: True).outcome == "stopped"
+
+
+def test_records_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Only the last ones are kept, and of what one removed only so much is listed; all is counted."""
+    monkeypatch.setattr(records, "_KEPT", 5)
+    monkeypatch.setattr(records, "_LISTED", 3)
+    storage, clock = Memory(), Clock()
+    for number in range(9):
+        clock.now += 1
+        record = Record("gc" if number % 2 else "scrub", "hand")
+        for item in range(5):
+            record.add("a", "blob", str(item), 1, "")
+        with clock.running():
+            records.begin(storage, record)
+    assert len(list(records.newest(storage))) <= 6
+    assert {one.kind for one in records.newest(storage, "gc")} == {"gc"}
+    newest = next(records.newest(storage))
+    assert (len(newest.listed), newest.removed["blob"]) == (3, 5)
+
+
+@pytest.mark.parametrize(
+    ("now", "window", "then"),
+    [
+        ("12:00", "", "12:00"),
+        ("12:00", "11:00-13:00", "12:00"),
+        ("13:00", "11:00-13:00", "+11:00"),
+        ("10:59", "11:00-13:00", "11:00"),
+        ("23:30", "22:00-04:00", "23:30"),
+        ("03:59", "22:00-04:00", "03:59"),
+        ("04:00", "22:00-04:00", "22:00"),
+    ],
+)
+def test_windows(now: str, window: str, then: str) -> None:
+    """A job begins within its window, which may go over midnight and does not hold its end."""
+
+    def moment(text: str) -> float:
+        hour, minute = (int(part) for part in text.removeprefix("+").split(":"))
+        return datetime(2026, 3, 30 + text.startswith("+"), hour, minute, tzinfo=UTC).timestamp()
+
+    assert into_window(moment(now), window) == moment(then)
+
+
+@pytest.mark.parametrize(
+    ("ended", "interval", "waits"),
+    [(None, 3600.0, 0), (-100.0, 3600.0, 3500), (-9999.0, 3600.0, 0), (5000.0, 3600.0, 3600), (-100.0, 0.0, 0)],
+)
+def test_the_last_run_decides_about_the_next(ended: float | None, interval: float, waits: float) -> None:
+    """A restart neither runs a job at once nor puts it off; what was missed is done now; the future is not believed."""
+    storage = Memory()
+    if ended is not None:
+        record = records.begin(storage, Record("gc", "schedule"))
+        record.ended = time.time() + ended
+        records.save(storage, record)
+        records.begin(storage, Record("gc", "hand"))
+    scheduler = Scheduler(storage, "/", "{}", [], 1)
+    planned = scheduler._next_run(Timing("gc", interval))
+    assert planned is not None
+    assert abs(planned - time.time() - waits) < 5
+
+
+def test_a_full_pass_is_due_by_what_it_costs() -> None:
+    """A cheap one is done each time, a dear one so that it takes a twentieth of the time, each once a day."""
+    store = Store(Memory())
+
+    def is_due(seconds: float, ago: float, rules: str = store.retention.fingerprint) -> bool:
+        record = records.begin(store.storage, Record("gc", "schedule", notes={"fullSeconds": seconds, "rules": rules}))
+        record.outcome, record.ended = "done", time.time() - ago
+        records.save(store.storage, record)
+        found: list[bool] = []
+        run(store, Record("gc", "hand"), lambda one: found.append(kinds.is_full_pass_due(one)))
+        store.storage.delete(*(f"{paths.JOBS}/runs/{one}" for one in store.storage.list(f"{paths.JOBS}/runs")))
+        return found[0]
+
+    assert is_due(0.1, 3600)
+    assert not is_due(600, 3600)
+    assert is_due(600, 600 * 21)
+    assert not is_due(10_000, 80_000)
+    assert is_due(10_000, 90_000)
+    assert is_due(600, -100)
+    assert is_due(600, 3600, rules="other")

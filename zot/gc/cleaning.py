@@ -1,0 +1,79 @@
+"""Cleaning one repository: the one path that a plan, a dry run and a real run share."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from typing import NamedTuple
+
+from zot.gc.planning import Kind, Plan, Removal, plan
+from zot.gc.reading import Reader
+from zot.gc.removing import Remover, report
+from zot.gc.snapshot import Snapshot
+from zot.registry import statistics
+from zot.registry.store import Store
+
+log = logging.getLogger(__name__)
+
+
+class Cleaned(NamedTuple):
+    """What was removed, or would be, and the plan that it follows."""
+
+    plan: Plan
+    removed: tuple[Removal, ...]
+
+    @property
+    def size(self) -> int:
+        """The bytes that are gone."""
+        return sum(removal.size for removal in self.removed)
+
+
+def look(store: Store, name: str, now: float, suspended: str = "") -> tuple[Snapshot, Plan]:
+    """Read a repository and plan what goes. `suspended` is a reason for which no tag does; empty for none."""
+    snapshot = Reader(store, name).read()
+    return snapshot, plan(snapshot, store.retention, now, suspended)
+
+
+def clean(
+    store: Store, name: str, now: float, *, dry_run: bool, go_on: Callable[[], None], suspended: str = ""
+) -> Cleaned:
+    """Remove what goes, or only say so. `go_on` is called before each batch of removals, and raises to stop."""
+    snapshot, made = look(store, name, now, suspended)
+    explain(made, dry_run)
+    if dry_run:
+        for removal in made.removals:
+            report(name, removal, dry_run=True)
+        return Cleaned(made, made.removals)
+    if made.removals:
+        log.info("executing gc of orphaned blobs for %s", name)
+    removed = tuple(Remover(store, snapshot, made, go_on).run())
+    if removed:
+        blobs = sum(removal.kind is Kind.BLOB for removal in removed)
+        log.info("garbage collected blobs", extra={"repository": name, "count": blobs})
+        log.info("gc successfully completed for %s", name)
+    if any(removal.digest is not None for removal in removed):
+        statistics.forget(store.storage, name, {str(digest) for digest in made.kept} | _kept_tags(made))
+    return Cleaned(made, removed)
+
+
+def _kept_tags(made: Plan) -> set[str]:
+    return {decision.tag for decision in made.decisions if decision.kept}
+
+
+def explain(made: Plan, dry_run: bool) -> None:
+    """Log what can't be read, and each decision about a tag that a policy made."""
+    for problem in made.problems:
+        log.warning("%s: %s", made.name, problem)
+    for one in made.decisions:
+        if one.by_policy:
+            fields = {
+                "dry-run": dry_run,
+                "repository": made.name,
+                "tag": one.tag,
+                "digest": str(one.digest),
+                "lastPullTimestamp": one.pulled,
+                "pushTimestamp": one.pushed,
+                "decision": "keep" if one.kept else "delete",
+                "reason": one.rule,
+            }
+            log.info("applied policy", extra=fields)

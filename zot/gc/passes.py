@@ -1,0 +1,146 @@
+"""Passes over the repositories of a store: one over those that changed, and now and then one over all of them.
+
+A change leaves a mark `changed/<name>`, some seconds later and not before it. A pass takes it away before it looks,
+so that what changes meanwhile leaves a new one, and writes down when it is worth while to look again. What a crash
+loses of that, the full pass finds: it notes how far it has come, and the next one goes on from there.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import time
+from collections.abc import Callable, Iterator
+from typing import NamedTuple, Protocol
+
+from zot.gc.cleaning import Cleaned, clean
+from zot.gc.deciding import NEVER
+from zot.oci import names
+from zot.registry import paths, repositories, uploads
+from zot.registry.store import Store
+from zot.storage.protocol import NotFound
+
+log = logging.getLogger(__name__)
+
+_POSITION = f"{paths.JOBS}/gc-position"
+# How far a full pass has come is noted this often, in seconds.
+_NOTED = 5.0
+_DAY = 24 * 3600.0
+# Content that was set aside as damaged is kept for so long, for whoever wants to look at it.
+_DAMAGED_KEPT = 7 * _DAY
+
+
+class Watch(Protocol):
+    """Who watches a pass."""
+
+    def go_on(self) -> None:
+        """Be asked before each step; raise to stop the pass."""
+
+    def cleaned(self, done: Cleaned) -> None:
+        """Be told what became of a repository."""
+
+    def dropped(self, what: str, size: int) -> None:
+        """Be told that something of the storage's own went, of so many bytes."""
+
+
+class Settings(NamedTuple):
+    """How a pass runs: whether it only says what it would do, and a reason for which no tag goes, if there is one."""
+
+    dry_run: bool = False
+    suspended: str = ""
+
+
+def due(store: Store, now: float) -> Iterator[str]:
+    """Yield the repositories in which something may have become garbage that is old enough by now."""
+    rules = store.retention
+    youngest = min(rules.gc_delay, rules.delay)
+    for encoded in list(store.storage.list(paths.CHANGED)):
+        name = names.decode(encoded)
+        if _modified(store, paths.changed(name)) + youngest <= now:
+            yield name
+    for encoded in list(store.storage.list(paths.WAITING)):
+        name = names.decode(encoded)
+        if _waits_until(store, name) <= now:
+            yield name
+
+
+def over_changed(store: Store, settings: Settings, watch: Watch) -> None:
+    """Clean the repositories that are due."""
+    for name in due(store, time.time()):
+        watch.go_on()
+        watch.cleaned(clean_one(store, name, settings, watch.go_on))
+
+
+def over_all(store: Store, settings: Settings, watch: Watch, *, resume: bool) -> None:
+    """Clean all repositories, then drop what crashes left of the storage's own."""
+    after = _position(store) if resume else ""
+    if after:
+        log.info("garbage collection goes on after %s", after)
+    noted = time.monotonic()
+    for name in repositories.names(store, after):
+        watch.go_on()
+        watch.cleaned(clean_one(store, name, settings, watch.go_on))
+        if resume and time.monotonic() - noted > _NOTED:
+            store.storage.write(_POSITION, json.dumps({"after": name}).encode())
+            noted = time.monotonic()
+    if not settings.dry_run:
+        drop_leftovers(store, watch)
+        store.storage.delete(_POSITION)
+
+
+def clean_one(store: Store, name: str, settings: Settings, go_on: Callable[[], None]) -> Cleaned:
+    """Clean a repository and note when to look again."""
+    dry_run = settings.dry_run or store.retention.dry_run
+    if dry_run:
+        return clean(store, name, time.time(), dry_run=True, go_on=go_on, suspended=settings.suspended)
+    store.storage.delete(paths.changed(name))
+    try:
+        done = clean(store, name, time.time(), dry_run=False, go_on=go_on, suspended=settings.suspended)
+    except BaseException:
+        store.gathered.changed(name)
+        raise
+    _wait(store, name, done.plan.due)
+    return done
+
+
+def drop_leftovers(store: Store, watch: Watch) -> None:
+    """Drop upload sessions that nobody wrote to for a day, or `gcDelay` if that is longer, and what crashes left."""
+    before = time.time() - max(store.retention.gc_delay, _DAY)
+    swept = uploads.sweep(store, before)
+    if swept:
+        watch.dropped(f"{swept} uploads", 0)
+    for leftover in store.storage.leftovers(before, shared=paths.CONTENT):
+        watch.go_on()
+        if leftover.kind == "damaged" and leftover.modified > time.time() - _DAMAGED_KEPT:
+            continue
+        if store.storage.discard(leftover):
+            watch.dropped(leftover.kind, leftover.size)
+
+
+def _wait(store: Store, name: str, until: float) -> None:
+    key = paths.waiting(name)
+    if until < NEVER and repositories.exists(store, name):
+        store.storage.write(key, json.dumps({"until": until}).encode())
+    else:
+        store.storage.delete(key)
+
+
+def _waits_until(store: Store, name: str) -> float:
+    try:
+        return float(json.loads(store.storage.read(paths.waiting(name)))["until"])
+    except NotFound:
+        return NEVER
+
+
+def _modified(store: Store, key: str) -> float:
+    try:
+        return store.storage.stat(key).modified
+    except NotFound:
+        return NEVER
+
+
+def _position(store: Store) -> str:
+    try:
+        return str(json.loads(store.storage.read(_POSITION))["after"])
+    except NotFound:
+        return ""

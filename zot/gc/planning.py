@@ -1,0 +1,189 @@
+"""What of a repository goes, and why."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import NamedTuple
+
+from zot.gc.deciding import NEVER, Decision, decide, kept_untagged
+from zot.gc.snapshot import Node, Snapshot
+from zot.oci.digest import Digest
+from zot.oci.reference import subject_of_tag
+from zot.registry.retention import Policy, Retention
+
+
+class Kind(StrEnum):
+    """What is removed."""
+
+    TAG = "tag"
+    MANIFEST = "manifest"
+    BLOB = "blob"
+    FACT = "fact"
+    REPOSITORY = "repository"
+
+
+class Reason(StrEnum):
+    """Why it is removed, in zot's words where zot has some."""
+
+    RETENTION = "tagRetention"
+    UNTAGGED = "deleteUntagged"
+    NO_SUBJECT = "deleteReferrers"
+    UNREFERENCED = "unreferenced"
+    LEFT_BEHIND = "leftByACrash"
+    EMPTY = "empty"
+
+
+class Removal(NamedTuple):
+    """One thing that goes. `size` is in bytes, `cared` when somebody last cared for it: if it is later, it stays."""
+
+    kind: Kind
+    reference: str
+    digest: Digest | None
+    size: int
+    reason: Reason
+    cared: float = 0.0
+    why: str = ""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is done to a repository, in this order, and when it is worth while to look again.
+
+    `named` are the digests that something names which stays; `kept` are the manifests that were taken into account.
+    """
+
+    name: str
+    decisions: tuple[Decision, ...]
+    removals: tuple[Removal, ...]
+    kept: frozenset[Digest]
+    due: float = NEVER
+    problems: tuple[str, ...] = ()
+
+    @property
+    def size(self) -> int:
+        """The bytes that go."""
+        return sum(removal.size for removal in self.removals)
+
+
+def plan(snapshot: Snapshot, rules: Retention, now: float, suspended: str = "") -> Plan:
+    """Decide what goes, as of now. `suspended` is a reason for which no tag does."""
+    return _Planner(snapshot, rules, now).plan(suspended)
+
+
+class _Planner:
+    """The work on one plan."""
+
+    def __init__(self, snapshot: Snapshot, rules: Retention, now: float) -> None:
+        self._snapshot = snapshot
+        self._rules = rules
+        self._policy: Policy = rules.of(snapshot.name)
+        self._now = now
+        self._alive: dict[Digest, Node] = dict(snapshot.manifests)
+        self._tags: dict[Digest, set[str]] = defaultdict(set)
+        self._removals: list[Removal] = []
+        self._due = NEVER
+
+    def plan(self, suspended: str) -> Plan:
+        """Decide on tags, then on manifests until nothing more goes, then on blobs."""
+        snapshot = self._snapshot
+        decisions = decide(self._policy, snapshot, self._now, suspended)
+        for one in decisions:
+            if one.kept:
+                self._tags[one.digest].add(one.tag)
+                self._come_back(one.until)
+            else:
+                self._removals.append(
+                    Removal(Kind.TAG, one.tag, one.digest, 0, Reason.RETENTION, one.pushed, why=one.rule)
+                )
+        while going := list(self._going()):
+            for digest, reason, cared in going:
+                self._removals.append(Removal(Kind.MANIFEST, str(digest), digest, 0, reason, cared))
+                del self._alive[digest]
+                self._tags.pop(digest, None)
+        for digest, key in snapshot.loose:
+            self._removals.append(Removal(Kind.FACT, key, digest, 0, Reason.LEFT_BEHIND))
+        blobs_left = self._plan_blobs()
+        is_empty = not blobs_left and not self._alive and not any(self._tags.values())
+        if is_empty and snapshot.is_listed:
+            self._removals.append(Removal(Kind.REPOSITORY, snapshot.name, None, 0, Reason.EMPTY))
+        return Plan(
+            snapshot.name, decisions, tuple(self._removals), frozenset(self._alive), self._due, snapshot.problems
+        )
+
+    def _going(self) -> Iterator[tuple[Digest, Reason, float]]:
+        """Yield the manifests that go as things stand now; none does while it is not known what another one names."""
+        if self._snapshot.unreadable:
+            return
+        children = frozenset[Digest]().union(*(node.children for node in self._alive.values()))
+        kept = self._kept_untagged(children)
+        for digest, node in self._alive.items():
+            if digest in children:
+                continue
+            reason = self._reason(digest, node)
+            if reason is None:
+                continue
+            if reason is Reason.UNTAGGED and digest in kept:
+                self._come_back(kept[digest])
+                continue
+            cared = self._snapshot.cared(digest)
+            if self._is_old(cared, self._rules.delay):
+                yield digest, reason, cared
+
+    def _reason(self, digest: Digest, node: Node) -> Reason | None:
+        tags = self._tags.get(digest, set())
+        if any(self._policy.forbids_moving(tag) for tag in tags):
+            return None
+        if self._policy.delete_referrers and self._has_lost_its_subject(node, tags):
+            return Reason.NO_SUBJECT
+        if self._policy.delete_untagged and not tags and node.subject is None:
+            return Reason.UNTAGGED
+        return None
+
+    def _has_lost_its_subject(self, node: Node, tags: set[str]) -> bool:
+        if node.subject is not None:
+            return node.subject not in self._alive
+        named = [subject_of_tag(tag) for tag in tags]
+        return bool(named) and all(subject is not None and subject not in self._alive for subject in named)
+
+    def _kept_untagged(self, children: frozenset[Digest]) -> dict[Digest, float]:
+        keep = self._policy.keep_untagged
+        if keep is None:
+            return {}
+        untagged = {
+            digest: node
+            for digest, node in self._alive.items()
+            if not self._tags.get(digest) and digest not in children and node.subject is None
+        }
+        return kept_untagged(keep, untagged, self._now, self._snapshot.counted_since)
+
+    def _plan_blobs(self) -> int:
+        """Plan the removal of what nobody names, and return how many blobs stay."""
+        blobs = self._snapshot.blobs
+        if self._snapshot.unreadable:
+            return len(blobs)
+        named: set[Digest] = set(self._alive)
+        for node in self._alive.values():
+            named |= node.blobs | node.children
+        going = 0
+        for digest in sorted(blobs):
+            if digest in named:
+                continue
+            found = self._snapshot.look(digest)
+            if found is not None and self._is_old(found.modified, self._rules.gc_delay):
+                self._removals.append(
+                    Removal(Kind.BLOB, str(digest), digest, found.size, Reason.UNREFERENCED, found.modified)
+                )
+                going += 1
+        return len(blobs) - going
+
+    def _is_old(self, cared: float, delay: float) -> bool:
+        if cared + delay <= self._now:
+            return True
+        self._come_back(cared + delay)
+        return False
+
+    def _come_back(self, when: float) -> None:
+        self._due = min(self._due, when)

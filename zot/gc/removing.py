@@ -1,0 +1,200 @@
+"""Carrying out a plan: each step is checked once more under the repository's exclusive lock, milliseconds at a time."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Iterator
+
+from zot.gc.planning import Kind, Plan, Reason, Removal
+from zot.gc.reading import Reader, cared
+from zot.gc.snapshot import Snapshot
+from zot.oci import digest as digests
+from zot.oci.digest import Digest
+from zot.registry import facts, manifests, paths, repositories, statistics
+from zot.registry.statistics import Pulls
+from zot.registry.store import Store
+from zot.storage.protocol import NotFound
+
+log = logging.getLogger(__name__)
+
+# The lock is held for so long, in seconds, and then left to others for three times as long.
+_HELD = 0.005
+_REST = 3
+
+_MESSAGES = {
+    Reason.RETENTION: "removed tag",
+    Reason.UNTAGGED: "removed untagged manifest",
+    Reason.NO_SUBJECT: "removed manifest without reference",
+    Reason.UNREFERENCED: "removed blob",
+    Reason.LEFT_BEHIND: "removed what a crash had left",
+    Reason.EMPTY: "removed empty repository",
+}
+
+
+def report(name: str, removal: Removal, *, dry_run: bool) -> None:
+    """Log a removal, done or only planned, in the fields that zot has; blobs are many, and logged from debug on."""
+    level = logging.DEBUG if removal.kind is Kind.BLOB else logging.INFO
+    fields = {
+        "dry-run": dry_run,
+        "repository": name,
+        "reference": removal.reference,
+        "decision": "delete",
+        "reason": removal.why or removal.reason.value,
+    }
+    log.log(level, "%s", _MESSAGES[removal.reason], extra=fields)
+
+
+class Remover:
+    """Removes what a plan names, if it still may go. `go_on` is called before each batch, and raises to stop."""
+
+    def __init__(self, store: Store, snapshot: Snapshot, plan: Plan, go_on: Callable[[], None]) -> None:
+        self._store = store
+        self._snapshot = snapshot
+        self._plan = plan
+        self._go_on = go_on
+        self._name = plan.name
+        self._named_since: set[Digest] = set()
+        self._read_since: set[str] = {digest.filename for digest in plan.kept}
+        self._steps: dict[Kind, Callable[[Removal], bool]] = {
+            Kind.TAG: self._remove_tag,
+            Kind.MANIFEST: self._remove_manifest,
+            Kind.BLOB: self._remove_blob,
+            Kind.FACT: self._remove_fact,
+            Kind.REPOSITORY: self._remove_repository,
+        }
+
+    def run(self) -> Iterator[Removal]:
+        """Yield what was removed, in the plan's order; what somebody has cared for since is passed over."""
+        left = list(reversed(self._plan.removals))
+        while left:
+            self._go_on()
+            begun = time.monotonic()
+            with self._store.storage.lock(paths.lock(self._name), shared=False):
+                batch = self._batch(left, begun + _HELD)
+            for removal in batch:
+                report(self._name, removal, dry_run=False)
+            yield from batch
+            if left:
+                time.sleep(_REST * (time.monotonic() - begun))
+
+    def _batch(self, left: list[Removal], until: float) -> list[Removal]:
+        """Take steps from the end of `left` until the time is over; at least one, and all of one kind."""
+        kind, done = left[-1].kind, []
+        if not self._prepare(kind):
+            left[:] = [removal for removal in left if removal.kind is not kind]
+            return []
+        while left and left[-1].kind is kind:
+            removal = left.pop()
+            if self._steps[kind](removal):
+                done.append(removal)
+            if time.monotonic() > until:
+                break
+        return done
+
+    def _prepare(self, kind: Kind) -> bool:
+        """Look once for the whole batch at what has come since the snapshot; False if nothing of this kind may go."""
+        if kind is Kind.TAG:
+            self._pulls: Pulls = statistics.read(self._store.storage, self._name)
+            return self._kept_tags_are_there()
+        if kind is Kind.MANIFEST:
+            self._listed_since = self._indexes_since()
+        if kind is Kind.BLOB:
+            return self._read_manifests_since()
+        return True
+
+    def _kept_tags_are_there(self) -> bool:
+        """Ranks were given among all tags: if one of those that were to stay has gone, another may have to stay now."""
+        there = set(self._store.storage.list(paths.tags(self._name)))
+        if all(one.tag in there for one in self._plan.decisions if one.kept):
+            return True
+        log.warning("tags of %s were deleted meanwhile; its retention waits for the next run", self._name)
+        return False
+
+    def _indexes_since(self) -> dict[Digest, frozenset[str]]:
+        """Return the children of each index that is here and that the plan does not keep."""
+        storage, indexes = self._store.storage, paths.indexes(self._name)
+        found = {digests.from_filename(filename): f"{indexes}/{filename}" for filename in storage.list(indexes)}
+        return {
+            digest: facts.decode_children(storage.read(key))
+            for digest, key in found.items()
+            if digest not in self._plan.kept
+        }
+
+    def _read_manifests_since(self) -> bool:
+        """Add to what is named what manifests name that are no part of what the plan keeps."""
+        new = [one for one in self._store.storage.list(paths.manifests(self._name)) if one not in self._read_since]
+        if not new:
+            return True
+        read = Reader(self._store, self._name).read_some(digests.from_filename(filename) for filename in new)
+        for digest, node in read.manifests.items():
+            self._named_since |= {digest} | node.blobs | node.children
+        self._read_since.update(new)
+        return not read.unreadable
+
+    def _remove_tag(self, removal: Removal) -> bool:
+        planned = self._snapshot.tags[removal.reference]
+        try:
+            fact = facts.decode_tag(self._store.storage.read(paths.tag(self._name, removal.reference)))
+        except NotFound:
+            return False
+        pulled = max((self._pulls[key].last for key in (str(fact.digest), fact.name) if key in self._pulls), default=0)
+        if (fact.digest, fact.pushed) != (planned.digest, planned.pushed) or pulled > planned.pulled:
+            return False
+        manifests.untag(self._store, self._name, fact.name, fact.digest)
+        return True
+
+    def _remove_manifest(self, removal: Removal) -> bool:
+        digest = digests.parse(removal.reference)
+        node = self._snapshot.manifests[digest]
+        if any(str(digest) in children for children in self._listed_since.values()):
+            return False
+        if cared(self._store, self._name, digest) > removal.cared:
+            return False
+        if removal.reason is Reason.NO_SUBJECT and node.subject is not None and self._is_here(node.subject):
+            return False
+        tags = manifests.tags_of(self._store, self._name, digest)
+        planned = {name for name, tag in self._snapshot.tags.items() if tag.digest == digest}
+        allowed = planned if removal.reason is Reason.NO_SUBJECT else set[str]()
+        if not allowed.issuperset(tags):
+            return False
+        for tag in tags:
+            manifests.untag(self._store, self._name, tag, digest)
+        manifests.forget(self._store, self._name, digest, node.subject)
+        self._listed_since.pop(digest, None)
+        return True
+
+    def _remove_blob(self, removal: Removal) -> bool:
+        digest = digests.parse(removal.reference)
+        key = paths.blob(self._name, digest)
+        if digest in self._named_since:
+            return False
+        try:
+            if self._store.storage.stat(key).modified > removal.cared:
+                return False
+        except NotFound:
+            return False
+        self._store.storage.remove(key, shared=paths.content(digest))
+        return True
+
+    def _remove_fact(self, removal: Removal) -> bool:
+        assert removal.digest is not None, "a fact is about a manifest"
+        if self._is_here(removal.digest) or self._is_tagged(removal):
+            return False
+        prefix = removal.reference.rpartition("/")[0]
+        self._store.storage.delete(removal.reference, f"{prefix}/")
+        return True
+
+    def _is_tagged(self, removal: Removal) -> bool:
+        assert removal.digest is not None, "a fact is about a manifest"
+        return bool(manifests.tags_of(self._store, self._name, removal.digest))
+
+    def _remove_repository(self, _removal: Removal) -> bool:
+        return repositories.remove_if_empty(self._store, self._name)
+
+    def _is_here(self, digest: Digest) -> bool:
+        try:
+            self._store.storage.stat(paths.manifest(self._name, digest))
+        except NotFound:
+            return False
+        return True

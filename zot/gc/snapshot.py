@@ -1,0 +1,51 @@
+"""What a repository looked like at one time: values only, read by `zot.gc.reading`. Times are in seconds since 1970."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from zot.oci.digest import Digest
+from zot.storage.protocol import Stat
+
+
+class Tag(NamedTuple):
+    """A tag, when it was let stand for this digest, and when it was last pulled; 0 if that is not known."""
+
+    digest: Digest
+    pushed: float
+    pulled: float = 0.0
+
+
+class Node(NamedTuple):
+    """A manifest and what it names; `pulled` is 0 if nobody is known to have pulled it."""
+
+    pushed: float
+    pulled: float = 0.0
+    subject: Digest | None = None
+    children: frozenset[Digest] = frozenset()
+    blobs: frozenset[Digest] = frozenset()
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """A repository.
+
+    `look` gives the size of some content and when somebody last cared for it, `cared` when somebody last cared for a
+    manifest; they are functions so that only that is looked at which may go. `unreadable` are manifests that nobody
+    knows what they name. `loose` are keys of facts about manifests that are not here. Pulls before `counted_since` are
+    not known. `is_listed` says whether the catalogue has the repository.
+    """
+
+    name: str
+    tags: Mapping[str, Tag]
+    manifests: Mapping[Digest, Node]
+    blobs: Collection[Digest]
+    look: Callable[[Digest], Stat | None]
+    cared: Callable[[Digest], float]
+    unreadable: frozenset[Digest] = frozenset()
+    loose: tuple[tuple[Digest, str], ...] = ()
+    counted_since: float = 0.0
+    is_listed: bool = True
+    problems: tuple[str, ...] = field(default=())

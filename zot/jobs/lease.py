@@ -1,0 +1,159 @@
+"""Leases: who may do a job now. Kept in the store, so that one is enough for all servers that use it.
+
+A lease is renewed every few seconds. Whoever wants one that is held waits until it has run out by its own steady clock,
+unless its holder was a process of this machine that is gone. The holder stops a while before others may go on, and asks
+before each step; its number grows with each holder.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from zot.gc import clock
+from zot.registry import paths
+from zot.storage.protocol import NotFound, Storage, StorageError
+
+log = logging.getLogger(__name__)
+
+# Seconds: how long a lease lasts when it is not renewed, how often it is, and how long before its end its holder stops.
+LASTS = 60.0
+_BEAT = 15.0
+_MARGIN = 15.0
+
+
+class HeldError(Exception):
+    """Somebody else does this now; the message says who."""
+
+
+class LostError(Exception):
+    """The lease could not be renewed in time, so that another process may go on from here."""
+
+
+class Lease:
+    """A lease that this process holds."""
+
+    def __init__(self, storage: Storage, key: str, number: int) -> None:
+        self._storage = storage
+        self._key = key
+        self.number = number
+        self._good_until = time.monotonic() + LASTS - _MARGIN
+        self._ended = threading.Event()
+        self._thread = threading.Thread(target=self._beat, name="lease", daemon=True)
+        self._thread.start()
+
+    def check(self) -> None:
+        """Raise `LostError` if the lease is not surely ours any more."""
+        if time.monotonic() > self._good_until:
+            raise LostError("the lease on this job ran out, as the store could not be written to")
+
+    def _beat(self) -> None:
+        while not self._ended.wait(_BEAT):
+            begun = time.monotonic()
+            try:
+                self._storage.update(self._key, self._renewed)
+            except StorageError as error:
+                log.warning("the lease on a job is not renewed: %s", error)
+            except LostError:
+                self._good_until = 0.0
+                return
+            else:
+                self._good_until = begun + LASTS - _MARGIN
+
+    def _renewed(self, before: bytes | None) -> bytes:
+        known = json.loads(before or b"{}")
+        if known.get("number") != self.number:
+            raise LostError("another process has taken the lease")
+        return _encode({**known, "until": time.time() + LASTS})
+
+    def release(self) -> None:
+        """Let others have it."""
+        self._ended.set()
+        self._thread.join()
+        try:
+            self._storage.update(self._key, lambda before: _encode({**json.loads(before or b"{}"), "until": 0.0}))
+        except StorageError as error:
+            log.warning("a lease runs out by itself, as it can't be given back: %s", error)
+
+
+@contextmanager
+def take(storage: Storage, name: str) -> Iterator[Lease]:
+    """Hold the lease of a name. Raises `HeldError` if somebody else does."""
+    key = f"{paths.JOBS}/leases/{name}"
+    seen = _read(storage, key)
+    if _is_held(seen):
+        raise HeldError(f"{name} is being done already, by process {seen['process']} on {seen['host']}")
+
+    def change(before: bytes | None) -> bytes:
+        known = json.loads(before or b"{}")
+        if known.get("number", 0) != seen.get("number", 0) or known.get("until", 0.0) != seen.get("until", 0.0):
+            raise HeldError(f"{name} was just begun by another process")
+        return _encode({**_me(), "number": known.get("number", 0) + 1, "until": time.time() + LASTS})
+
+    storage.update(key, change, new_directory=True)
+    lease = Lease(storage, key, seen.get("number", 0) + 1)
+    try:
+        yield lease
+    finally:
+        lease.release()
+
+
+def _is_held(seen: dict[str, Any]) -> bool:
+    if seen.get("until", 0.0) <= time.time():
+        return False
+    return not _is_of_a_dead_process(seen)
+
+
+def _is_of_a_dead_process(seen: dict[str, Any]) -> bool:
+    """Tell whether a holder was a process of this boot of this machine that is gone."""
+    me = _me()
+    if not me["boot"] or seen.get("boot") != me["boot"] or seen.get("space") != me["space"]:
+        return False
+    return _started(int(seen["process"])) != seen.get("started")
+
+
+def _me() -> dict[str, Any]:
+    process = os.getpid()
+    return {
+        "host": socket.gethostname(),
+        "process": process,
+        "started": _started(process),
+        "boot": clock.read().boot,
+        "space": _process_space(),
+    }
+
+
+def _started(process: int) -> str:
+    """Return when a process started, in the kernel's ticks, so that its number is not mistaken for another's."""
+    try:
+        with open(f"/proc/{process}/stat") as file:
+            return file.read().rpartition(")")[2].split()[19]
+    except (OSError, IndexError):
+        return ""
+
+
+def _process_space() -> str:
+    """Return the name of the space in which process numbers are given: containers have their own."""
+    try:
+        return os.readlink("/proc/self/ns/pid")
+    except OSError:
+        return ""
+
+
+def _read(storage: Storage, key: str) -> dict[str, Any]:
+    try:
+        found: dict[str, Any] = json.loads(storage.read(key))
+    except NotFound:
+        return {}
+    return found
+
+
+def _encode(document: dict[str, Any]) -> bytes:
+    return json.dumps(document).encode()

@@ -1,0 +1,107 @@
+"""Plans of retention: made once, kept, and carried out as they are or not at all."""
+
+from __future__ import annotations
+
+import json
+import secrets
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+from zot.gc import cleaning
+from zot.gc.cleaning import Cleaned
+from zot.gc.planning import Kind, Plan
+from zot.gc.removing import Remover
+from zot.gc.snapshot import Snapshot
+from zot.jobs import kinds
+from zot.jobs.running import RefusedError, Run
+from zot.registry import paths, repositories
+from zot.registry.store import Store
+
+_PLANS = f"{paths.JOBS}/plans"
+_KEPT = 50
+
+
+@dataclass(frozen=True)
+class RetentionPlan:
+    """Which tags of a store are deleted, as of `now`, in seconds since 1970: by repository, tag and digest."""
+
+    id: str
+    now: float
+    rules: str
+    deleted: dict[str, dict[str, str]] = field(default_factory=dict)
+
+
+def make(store: Store, deleted: dict[str, dict[str, str]], now: float) -> RetentionPlan:
+    """Keep what was decided, so that it can be carried out later."""
+    moment = datetime.fromtimestamp(now, UTC).strftime("%Y%m%dT%H%M%S")
+    made = RetentionPlan(f"{moment}-{secrets.token_hex(2)}", now, store.retention.fingerprint, deleted)
+    document = json.dumps({"id": made.id, "now": now, "rules": made.rules, "deleted": deleted}).encode()
+    store.storage.write(f"{_PLANS}/{made.id}", document, new_directory=True)
+    known = list(store.storage.list(_PLANS))
+    store.storage.delete(*(f"{_PLANS}/{one}" for one in known[:-_KEPT]))
+    return made
+
+
+def read(store: Store, plan: str) -> RetentionPlan:
+    """Return a plan that was kept. Raises `NotFound`."""
+    found: dict[str, Any] = json.loads(store.storage.read(f"{_PLANS}/{plan.replace('/', '-')}"))
+    return RetentionPlan(**found)
+
+
+def deletes(made: Plan) -> dict[str, str]:
+    """Return the tags that a repository's plan deletes, with their digests."""
+    return {one.tag: str(one.digest) for one in made.decisions if not one.kept}
+
+
+def carry_out(planned: RetentionPlan) -> Callable[[Run], None]:
+    """Return a job that deletes exactly what a plan says.
+
+    It raises `RefusedError`, before it has deleted anything, if the world has changed.
+    """
+
+    def job(run: Run) -> None:
+        if planned.rules != run.store.retention.fingerprint:
+            raise RefusedError("the rules have changed since the plan was made; make a new one")
+        suspended = kinds.settings_of(run).suspended
+        if suspended:
+            raise RefusedError(f"deletion of tags is {suspended}")
+        looked = [_look_again(run, name, planned) for name in planned.deleted]
+        for snapshot, made in looked:
+            _delete_tags(run, snapshot, made)
+
+    return job
+
+
+def delete_now(run: Run) -> None:
+    """Delete the tags that the rules do not keep, in all repositories."""
+    suspended = kinds.settings_of(run).suspended
+    for name in repositories.names(run.store):
+        run.go_on()
+        _delete_tags(run, *cleaning.look(run.store, name, time.time(), suspended))
+
+
+def _look_again(run: Run, name: str, planned: RetentionPlan) -> tuple[Snapshot, Plan]:
+    snapshot, made = cleaning.look(run.store, name, planned.now)
+    wanted, now = planned.deleted[name], deletes(made)
+    if wanted != now:
+        differing = sorted(tag for tag in wanted.keys() | now.keys() if wanted.get(tag) != now.get(tag))
+        raise RefusedError(f"{name}:{differing[0]} would be decided otherwise now; make a new plan")
+    return snapshot, made
+
+
+def _delete_tags(run: Run, snapshot: Snapshot, made: Plan) -> None:
+    tags = Plan(
+        made.name,
+        made.decisions,
+        tuple(removal for removal in made.removals if removal.kind is Kind.TAG),
+        made.kept,
+        problems=made.problems,
+    )
+    cleaning.explain(made, run.record.dry_run)
+    removed = tags.removals if run.record.dry_run else tuple(Remover(run.store, snapshot, tags, run.go_on).run())
+    if removed and not run.record.dry_run:
+        run.store.gathered.changed(made.name)
+    run.cleaned(Cleaned(tags, removed))

@@ -1,0 +1,99 @@
+"""What jobs did: one document for each run, kept for the last few hundred."""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import time
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+from zot.registry import paths
+from zot.storage.protocol import NotFound, Storage
+
+_RUNS = f"{paths.JOBS}/runs"
+_KEPT = 300
+# Of what a run removed, so many are listed; all are counted, and in the log.
+_LISTED = 1000
+
+
+@dataclass
+class Record:
+    """One run of a job; times in seconds since 1970, sizes in bytes.
+
+    `outcome` is `running`, `done`, `stopped` or `failed`; a process that was killed leaves it at `running`.
+    """
+
+    kind: str
+    by: str
+    dry_run: bool = False
+    id: str = ""
+    started: float = 0.0
+    ended: float = 0.0
+    outcome: str = "running"
+    message: str = ""
+    process: int = field(default_factory=os.getpid)
+    repositories: int = 0
+    removed: dict[str, int] = field(default_factory=dict)
+    freed: int = 0
+    listed: list[dict[str, Any]] = field(default_factory=list)
+    problems: list[str] = field(default_factory=list)
+    notes: dict[str, Any] = field(default_factory=dict)
+
+    def add(self, repository: str, kind: str, reference: str, size: int, reason: str) -> None:
+        """Count something that was removed, and list it if there is room."""
+        self.removed[kind] = self.removed.get(kind, 0) + 1
+        self.freed += size
+        if len(self.listed) < _LISTED:
+            item = {"repository": repository, "kind": kind, "reference": reference, "size": size, "reason": reason}
+            self.listed.append(item)
+
+    def complain(self, problem: str) -> None:
+        """Note something that a person should look at."""
+        if len(self.problems) < _LISTED:
+            self.problems.append(problem)
+
+    def document(self) -> dict[str, Any]:
+        """Return it as it is kept and shown."""
+        document = asdict(self)
+        return {"dryRun" if key == "dry_run" else key: value for key, value in document.items()}
+
+    def summary(self) -> dict[str, Any]:
+        """Return it without the list of what was removed."""
+        return {key: value for key, value in self.document().items() if key != "listed"}
+
+
+def begin(storage: Storage, record: Record) -> Record:
+    """Give a record its identifier, keep it, and drop the oldest ones."""
+    record.started = time.time()
+    moment = datetime.fromtimestamp(record.started, UTC).strftime("%Y%m%dT%H%M%S.%f")
+    record.id = f"{moment[:-3]}-{record.kind}-{secrets.token_hex(2)}"
+    save(storage, record)
+    known = list(storage.list(_RUNS))
+    storage.delete(*(f"{_RUNS}/{one}" for one in known[:-_KEPT]))
+    return record
+
+
+def save(storage: Storage, record: Record) -> None:
+    """Keep a record as it is now."""
+    storage.write(f"{_RUNS}/{record.id}", json.dumps(asdict(record)).encode(), new_directory=True)
+
+
+def read(storage: Storage, run: str) -> Record:
+    """Return the record of a run. Raises `NotFound`."""
+    if "/" in run:
+        raise NotFound(run)
+    return Record(**json.loads(storage.read(f"{_RUNS}/{run}")))
+
+
+def newest(storage: Storage, kind: str | None = None) -> Iterator[Record]:
+    """Yield the records, the newest first; only those of a kind, if one is given."""
+    for run in reversed(list(storage.list(_RUNS))):
+        if kind is None or run.split("-")[1] == kind:
+            try:
+                yield read(storage, run)
+            except NotFound:
+                continue

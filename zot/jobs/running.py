@@ -1,0 +1,97 @@
+"""Running a job: under its lease, with a record of what it did."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable
+
+from zot.gc.cleaning import Cleaned
+from zot.jobs import lease, records
+from zot.jobs.lease import Lease
+from zot.jobs.records import Record
+from zot.registry.store import Store
+from zot.storage.protocol import StorageError
+
+log = logging.getLogger(__name__)
+
+# The record of a run under way is written this often, in seconds.
+_SAVED = 5.0
+# Jobs that must not go on side by side take one lease.
+_LEASES = {"retention": "gc"}
+
+
+class StoppedError(Exception):
+    """The run was told to stop; what it did stays, and the next one goes on."""
+
+
+class RefusedError(Exception):
+    """The job can't be done as it was asked for; nothing was changed."""
+
+
+class Run:
+    """A run under way. `stopping` tells whether it is to end; `shown` is told each repository that is done."""
+
+    def __init__(
+        self, store: Store, record: Record, held: Lease, stopping: Callable[[], bool], shown: Callable[[Cleaned], None]
+    ) -> None:
+        self.store = store
+        self.record = record
+        self._held = held
+        self._stopping = stopping
+        self._shown = shown
+        self._saved = time.monotonic()
+
+    def go_on(self) -> None:
+        """Raise `StoppedError` or `LostError` if the run has to end."""
+        if self._stopping():
+            raise StoppedError
+        self._held.check()
+
+    def cleaned(self, done: Cleaned) -> None:
+        """Note what became of a repository."""
+        self.record.repositories += 1
+        for removal in done.removed:
+            self.record.add(
+                done.plan.name, removal.kind, removal.reference, removal.size, removal.why or removal.reason.value
+            )
+        for problem in done.plan.problems:
+            self.record.complain(f"{done.plan.name}: {problem}")
+        self._shown(done)
+        if time.monotonic() - self._saved > _SAVED:
+            records.save(self.store.storage, self.record)
+            self._saved = time.monotonic()
+
+    def dropped(self, what: str, size: int) -> None:
+        """Note that something of the storage's own went."""
+        self.record.add("", "leftover", what, size, "leftover")
+
+
+def run(
+    store: Store,
+    record: Record,
+    work: Callable[[Run], None],
+    *,
+    stopping: Callable[[], bool] = lambda: False,
+    shown: Callable[[Cleaned], None] = lambda _: None,
+) -> Record:
+    """Do some work and return the record of it. Raises `HeldError` if it is being done already."""
+    with lease.take(store.storage, _LEASES.get(record.kind, record.kind)) as held:
+        records.begin(store.storage, record)
+        try:
+            work(Run(store, record, held, stopping, shown))
+        except StoppedError:
+            record.outcome = "stopped"
+        except (StorageError, lease.LostError, RefusedError) as error:
+            record.outcome, record.message = "failed", str(error)
+            log.error("%s failed: %s", record.kind, error)
+        except Exception as error:
+            record.outcome, record.message = "failed", f"this is a fault of zot: {type(error).__name__}: {error}"
+            log.exception("%s failed", record.kind)
+        else:
+            record.outcome = "done"
+        finally:
+            record.ended = time.time()
+            store.gathered.flush(store.storage)
+            records.save(store.storage, record)
+    return record
