@@ -19,6 +19,9 @@ COMMANDS = {
         "verify": "cli.verify:verify",
         "config": "cli.config:config",
     },
+    "Let people in": {
+        "apikey": "cli.apikey:apikey",
+    },
     "Look into the store": {
         "repo": "cli.repo:repo",
         "tag": "cli.tag:tag",

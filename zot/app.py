@@ -10,18 +10,21 @@ from flask import Flask
 from prometheus_client import CollectorRegistry, Counter
 from prometheus_client.multiprocess import MultiProcessCollector
 
+from zot.api.auth import auth
 from zot.api.distribution import RepositoryConverter, distribution
 from zot.api.entrance import Entrance
 from zot.api.guard import Guard, check_guarded
 from zot.api.metrics import metrics
 from zot.api.rendering import register_errors
 from zot.api.request_log import RequestLog
+from zot.auth.keys import ApiKeys
 from zot.auth.opening import Opener
 from zot.config import Config
 from zot.config.publication import Live, Publication
 from zot.cores import Cores
 from zot.logs import set_level
 from zot.oci import media_types
+from zot.registry import paths
 from zot.registry.opening import open_stores
 
 
@@ -37,13 +40,14 @@ def create_app(config: Config, publication: Publication | None = None, *, thread
     )
     damages = Counter("zot_storage_damages", "Content found missing or wrong when it was used.", registry=counted)
     stores = open_stores(config, on_copy=copies.inc, on_damage=damages.inc)
-    opener = Opener(threads)
+    opener = Opener(threads, ApiKeys(stores.default.storage, paths.API_KEYS))
     guard = Guard(opener.open(config.http))
 
     app = Flask("zot", static_folder=None)
     app.url_map.merge_slashes = False
     app.url_map.converters["repository"] = RepositoryConverter
     app.register_blueprint(distribution(stores, guard, Cores(), _accepted(config)))
+    app.register_blueprint(auth(guard))
     app.register_blueprint(metrics(stores, guard, _over_all_workers(counted)))
     register_errors(app)
     app.extensions["guard"] = guard

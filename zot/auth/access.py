@@ -118,6 +118,8 @@ class AccessControl:
     def _allows_on_registry(self, principal: Principal, action: Action) -> bool:
         if action is Action.HEALTH:
             return True
+        if action is Action.ACCOUNT:
+            return bool(principal.name)
         if action is Action.METRICS:
             return principal.name in self._metrics.users if principal.name else self._metrics.anonymous
         # The base and the catalogue, which is filtered: for whoever may do something somewhere.

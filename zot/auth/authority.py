@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
+from zot.auth.accounts import Directory
 from zot.auth.actions import Action
 from zot.auth.chain import Chain
+from zot.auth.keys import ApiKeys
 from zot.auth.policy import Decision, Policy
-from zot.auth.principal import Credentials, Principal
+from zot.auth.principal import Credentials, Principal, Via
 from zot.errors import Unauthorized
 
 Challenge = Callable[[Action, str | None], Mapping[str, str]]
@@ -28,7 +30,8 @@ def basic_challenge(realm: str) -> Challenge:
 class Authority:
     """The policy, the chain of authenticators, and how a client is asked to log in. Immutable.
 
-    `delay` holds up whoever fails to log in.
+    `delay` holds up whoever fails to log in. `keys` are the API keys, if there may be any, and
+    `directories` those who vouch for users, by their names, in the order in which they are asked.
     """
 
     def __init__(
@@ -37,9 +40,13 @@ class Authority:
         chain: Chain | None = None,
         challenge: Challenge = no_challenge,
         delay: Callable[[], None] = lambda: None,
+        keys: ApiKeys | None = None,
+        directories: Mapping[str, Directory] | None = None,
     ) -> None:
         self.policy = policy
         self.challenge = challenge
+        self.keys = keys
+        self.directories = dict(directories or {})
         self._chain = chain or Chain()
         self._delay = delay
 
@@ -54,13 +61,18 @@ class Authority:
 
     def permits(self, principal: Principal, action: Action, repository: str | None) -> bool:
         """Tell whether the policy allows this, and the scopes of a key or token have room for it."""
-        if not self.policy.allows(principal, action, repository):
-            return False
-        return repository is None or principal.stays_within(action, repository)
+        return self.policy.allows(principal, action, repository) and not _is_beyond(principal, action, repository)
 
     def decide(self, principal: Principal, action: Action, repository: str | None) -> Decision:
         """Answer as `permits` does, and say why."""
         decision = self.policy.decide(principal, action, repository)
-        if decision.allowed and repository is not None and not principal.stays_within(action, repository):
+        if decision.allowed and _is_beyond(principal, action, repository):
             return Decision(False, f"the {principal.via.value} is not for that", decision.pattern)
         return decision
+
+
+def _is_beyond(principal: Principal, action: Action, repository: str | None) -> bool:
+    """Tell whether the proof is not good for what its user may do: by its scopes, or because it can't make others."""
+    if repository is None:
+        return action is Action.ACCOUNT and principal.via in (Via.KEY, Via.TOKEN)
+    return not principal.stays_within(action, repository)

@@ -9,6 +9,8 @@ from base64 import b64decode
 from collections.abc import Sequence
 
 from zot.auth.accounts import PasswordSource
+from zot.auth.key_login import KeyLogin
+from zot.auth.keys import is_secret
 from zot.auth.principal import Credentials, Principal, Via
 from zot.auth.remembered import Remembered
 from zot.auth.throttle import Queue, Throttle
@@ -23,13 +25,20 @@ class Basic:
     """The authenticator. A right password is remembered for a while, so that only the first request waits for it.
 
     The sources are asked in their order until one says yes. One that can't be reached is passed over: if no other says
-    yes, the answer is 503 and not that the password is wrong.
+    yes, the answer is 503 and not that the password is wrong. A password in the form of an API key is one, and no
+    source is asked about it, so that a key which has expired locks nobody out of their directory.
     """
 
     def __init__(
-        self, sources: Sequence[PasswordSource], remembered: Remembered, throttle: Throttle, queue: Queue
+        self,
+        sources: Sequence[PasswordSource],
+        remembered: Remembered,
+        throttle: Throttle,
+        queue: Queue,
+        keys: KeyLogin | None = None,
     ) -> None:
         self._sources = tuple(sources)
+        self._keys = keys
         self._remembered = remembered
         self._throttle = throttle
         self._queue = queue
@@ -44,6 +53,11 @@ class Basic:
         if known is not None:
             return known
         user, password = _decode(header)
+        if self._keys is not None and is_secret(password):
+            found = self._keys.judge(user, password)
+            if found is None:
+                raise wrong()
+            return found
         address = credentials.address
         self._throttle.check(address, user)
         with self._queue.place(address), self._same[hash(header) % _LOCKS]:

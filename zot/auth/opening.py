@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from zot.auth.access import AccessControl, Grant, MetricsRule, Rules
-from zot.auth.accounts import PasswordSource
+from zot.auth.accounts import Directory, PasswordSource
 from zot.auth.actions import GRANTED, Actions
 from zot.auth.authority import Authority, basic_challenge, no_challenge
 from zot.auth.basic import Basic
 from zot.auth.chain import Chain
 from zot.auth.htpasswd import Htpasswd
+from zot.auth.key_login import KeyLogin
+from zot.auth.keys import ApiKeys
 from zot.auth.ldap import Ldap, LdapSettings
 from zot.auth.policy import OpenPolicy, Policy
 from zot.auth.remembered import Remembered
@@ -29,11 +31,13 @@ _REMEMBER = 60.0
 class Opener:
     """Makes authorities, one after the other as the configuration changes; holds what outlives each of them.
 
-    `threads` is how many requests a worker serves at the same time. Made before the workers fork.
+    `threads` is how many requests a worker serves at the same time, `keys` are the API keys of the registry, if they
+    are turned on. Made before the workers fork.
     """
 
-    def __init__(self, threads: int) -> None:
+    def __init__(self, threads: int, keys: ApiKeys) -> None:
         self._threads = threads
+        self._keys = keys
         self._throttle = Throttle()
         self._queue = Queue(max(threads // 4, 4))
         self._one_at_a_time = OneAtATime()
@@ -42,12 +46,19 @@ class Opener:
         """Make the authority for a configuration. Raises `StartupError` if a file that it names can't be used."""
         auth = http.auth or Auth()
         sources = self._sources(auth)
-        headers = [Basic(sources, Remembered(_REMEMBER), self._throttle, self._queue)] if sources else []
+        directories: dict[str, Directory] = {source.origin: source for source in sources}
+        keys = self._keys if auth.apikey or auth.openid else None
+        login = None if keys is None else KeyLogin(keys, directories)
+        headers = []
+        if sources or login:
+            headers.append(Basic(sources, Remembered(_REMEMBER), self._throttle, self._queue, login))
         return Authority(
             _policy(http),
             Chain(headers),
-            basic_challenge(http.realm or DEFAULT_REALM) if sources else no_challenge,
+            basic_challenge(http.realm or DEFAULT_REALM) if headers else no_challenge,
             FailDelay(auth.fail_delay, self._threads // 4).wait,
+            keys,
+            directories,
         )
 
     def _sources(self, auth: Auth) -> list[PasswordSource]:

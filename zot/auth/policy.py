@@ -46,6 +46,8 @@ class OpenPolicy:
 
     def allows(self, principal: Principal, action: Action, repository: str | None) -> bool:
         """Return True, unless a name is needed and missing."""
+        if action is Action.ACCOUNT:
+            return bool(principal.name)
         return self._to_anonymous or bool(principal.name) or action is Action.HEALTH
 
     def decide(self, principal: Principal, action: Action, repository: str | None) -> Decision:

@@ -150,7 +150,7 @@ class Auth(Section):
     openid: OpenId | None = setting(
         None, "Login in a browser, by other services; it turns API keys on.", name="openid", acted_on=False
     )
-    apikey: bool = setting(False, "Users may make API keys, to be used as passwords.", name="apikey", acted_on=False)
+    apikey: bool = setting(False, "Users may make API keys, to be used as passwords.", name="apikey")
     session_keys_file: str = setting(
         "",
         "A file with hashKey and encryptKey, which sign and encrypt sessions; made by the server if left out.",

@@ -8,6 +8,7 @@
         facts/<name>/manifests/<alg>-<hex>            this manifest belongs here, tagged or not
         facts/<name>/indexes/<alg>-<hex>              the children of an index
         facts/<name>/referrers/<alg>-<hex>/<alg>-<hex>    subject, then referrer: its descriptor
+        keys/                                         API keys, see zot.auth.keys
         dirty/<name>                                  something changed here since index.json was written
         projecting/<name>                             index.json is being written
         statistics/<name>                             who was pulled how often and when, see `zot.registry.statistics`
@@ -36,6 +37,7 @@ CHANGED = f"{PRIVATE}/changed"
 WAITING = f"{PRIVATE}/waiting"
 STATISTICS = f"{PRIVATE}/statistics"
 JOBS = f"{PRIVATE}/jobs"
+API_KEYS = f"{PRIVATE}/keys"
 _FACTS = f"{PRIVATE}/facts"
 
 

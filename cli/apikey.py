@@ -1,0 +1,151 @@
+"""`zot apikey`: API keys, made and taken back beside the server."""
+
+from __future__ import annotations
+
+import re
+import sys
+from datetime import datetime, timedelta
+
+import click
+
+from cli.configuration import config_option, read
+from cli.output import Output, output_options
+from cli.store import open_store
+from zot.auth.accounts import Directory
+from zot.auth.dates import now, read_date, write_date
+from zot.auth.keys import ApiKeys, Key, Wanted
+from zot.auth.opening import Opener
+from zot.config import Config
+from zot.errors import StartupError, Unavailable
+from zot.registry import paths
+
+_UNITS = {"m": timedelta(minutes=1), "h": timedelta(hours=1), "d": timedelta(days=1), "w": timedelta(weeks=1)}
+
+
+@click.group()
+def apikey() -> None:
+    """Make API keys for users, list them and take them back, whether a server runs or not.
+
+    \b
+    Examples:
+      zot apikey create --user ci --label build --scope 'team/**:read,create' --expires 90d
+      zot apikey list
+      zot apikey revoke 46a45ce7-5d92-498a-a9cb-9654b1da3da1
+    """
+
+
+@apikey.command()
+@click.option("--user", required=True, metavar="U", help="Whose key it is; it may do what they may do, and no more.")
+@click.option("--label", required=True, metavar="L", help="What it is for.")
+@click.option(
+    "--scope", "scopes", multiple=True, metavar="GLOB:ACTION,…", help="What it is narrowed to; may be repeated."
+)
+@click.option("--expires", metavar="90d", help="How long it is good, or the date until which; for ever if left out.")
+@config_option
+@output_options
+def create(
+    user: str, label: str, scopes: tuple[str, ...], expires: str | None, config: str | None, output: Output
+) -> None:
+    """Make a key and print it, once. Use it as the password of its user.
+
+    \b
+    Example:
+      zot apikey create --user ci --label build --scope 'team/**:read,create' --expires 90d
+    """
+    chosen = read(config, output)
+    try:
+        wanted = Wanted(label, scopes or None, _until(expires), "zot apikey")
+        keys, directories = _open(chosen)
+        key, secret = keys.create(user, _origin(user, directories), wanted)
+    except ValueError as error:
+        raise click.UsageError(str(error)) from None
+    if output.json:
+        output.document({**_document(key), "apiKey": secret})
+        return
+    output.line(secret)
+    output.note(f"the key of {user} with the identifier {key.uuid}; it is shown only now")
+
+
+@apikey.command("list")
+@click.option("--user", metavar="U", help="Only the keys of this user.")
+@config_option
+@output_options
+def list_keys(user: str | None, config: str | None, output: Output) -> None:
+    """List keys: whose they are, what for, and when they were last used. Their secrets are kept nowhere.
+
+    \b
+    Example:
+      zot apikey list --user ci
+    """
+    keys, _ = _open(read(config, output))
+    found = sorted(keys.of(user) if user else keys.all(), key=lambda key: (key.user, key.created))
+    if output.json:
+        output.document({"apiKeys": [_document(key) for key in found]})
+        return
+    rows = [(key.uuid, key.user, key.label, _scopes(key), _expiry(key), _last_use(key)) for key in found]
+    output.table(["ID", "USER", "LABEL", "SCOPES", "EXPIRES", "LAST USED"], rows)
+
+
+@apikey.command()
+@click.argument("identifier", metavar="ID")
+@config_option
+@output_options
+def revoke(identifier: str, config: str | None, output: Output) -> None:
+    """Take a key back; a running server refuses it with the next request.
+
+    \b
+    Example:
+      zot apikey revoke 46a45ce7-5d92-498a-a9cb-9654b1da3da1
+    """
+    keys, _ = _open(read(config, output))
+    if not keys.revoke(identifier):
+        output.failure(f"there is no API key {identifier}; zot apikey list shows them all")
+        sys.exit(1)
+    output.note(f"{identifier} is revoked")
+
+
+def _open(config: Config) -> tuple[ApiKeys, list[Directory]]:
+    keys = ApiKeys(open_store(config).default.storage, paths.API_KEYS)
+    return keys, list(Opener(1, keys).open(config.http).directories.values())
+
+
+def _origin(user: str, directories: list[Directory]) -> str:
+    """Return who vouches for a user; leave with an error if nobody does."""
+    for directory in directories:
+        try:
+            account = directory.account(user)
+        except Unavailable as error:
+            raise StartupError(error.reason, "try again") from None
+        if account is not None:
+            return directory.origin
+    known = ", ".join(one.origin for one in directories) or "no login is configured"
+    raise StartupError(f"nobody knows a user {user!r} ({known})", "add them first")
+
+
+def _until(expires: str | None) -> datetime | None:
+    """Return when a key ends. Raises `ValueError`."""
+    if expires is None:
+        return None
+    match = re.fullmatch(r"(\d{1,5})([mhdw])", expires)
+    until = now() + int(match[1]) * _UNITS[match[2]] if match else read_date(expires)
+    if until is not None and until <= now():
+        raise ValueError(f"--expires {expires} is over already")
+    return until
+
+
+def _scopes(key: Key) -> str:
+    return " ".join(key.scopes or ()) or "-"
+
+
+def _last_use(key: Key) -> str:
+    return write_date(key.last_used) if key.last_used else "-"
+
+
+def _expiry(key: Key) -> str:
+    if key.expires is None:
+        return "never"
+    return f"{write_date(key.expires)}{' (over)' if key.is_expired else ''}"
+
+
+def _document(key: Key) -> dict[str, object]:
+    return key._asdict() | {"expired": key.is_expired}

@@ -1,0 +1,120 @@
+"""The blueprint of what users do about their own logins: API keys."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from flask import Blueprint, Response, request
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from zot.api import bodies
+from zot.api.guard import Guard, Routes
+from zot.api.rendering import document
+from zot.auth.actions import Action
+from zot.auth.dates import now, read_date, write_date
+from zot.auth.keys import ApiKeys, Key, Wanted
+from zot.auth.principal import Principal
+from zot.errors import ManifestInvalid, RegistryError
+
+_MOST_BYTES = 8 * 1024
+
+
+class KeyRequest(BaseModel):
+    """The body of a request for a key."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    label: str = Field(default="", max_length=256)
+    scopes: list[str] | None = Field(default=None, max_length=64)
+    expiration_date: str = Field(default="", alias="expirationDate", max_length=64)
+
+
+class KeyViews:
+    """Views over `zot.auth.keys`."""
+
+    def __init__(self, guard: Guard) -> None:
+        self._guard = guard
+
+    def create(self, principal: Principal) -> Response:
+        """Make a key for the caller, and show its secret, once."""
+        keys = self._keys()
+        wanted = _wanted(_body())
+        try:
+            key, secret = keys.create(principal.name, principal.origin, wanted)
+        except ValueError as error:
+            raise _refused(str(error)) from None
+        return document({**_described(key), "apiKey": secret}, 201)
+
+    def list(self, principal: Principal) -> Response:
+        """List the caller's keys, without their secrets."""
+        found = sorted(self._keys().of(principal.name), key=lambda key: key.created)
+        return document({"apiKeys": [_described(key) for key in found]})
+
+    def revoke(self, principal: Principal) -> Response:
+        """Take a key of the caller back. One that is not there is as good as revoked."""
+        asked = request.args.getlist("id")
+        if len(asked) != 1 or not asked[0]:
+            raise _refused(f"the parameter id is given {len(asked)} times")
+        self._keys().revoke(asked[0], principal.name)
+        return document({})
+
+    def _keys(self) -> ApiKeys:
+        keys = self._guard.authority.keys
+        if keys is None:
+            raise RegistryError("API keys are not turned on here", "set http.auth.apikey to true", status=404)
+        return keys
+
+
+def auth(guard: Guard) -> Blueprint:
+    """Make the blueprint."""
+    blueprint = Blueprint("auth", __name__)
+    routes = Routes(blueprint, guard)
+    keys = KeyViews(guard)
+    routes.add("/zot/auth/apikey", ["POST"], Action.ACCOUNT, keys.create)
+    routes.add("/zot/auth/apikey", ["GET"], Action.ACCOUNT, keys.list)
+    routes.add("/zot/auth/apikey", ["DELETE"], Action.ACCOUNT, keys.revoke)
+    return blueprint
+
+
+def _body() -> bytes:
+    try:
+        return bodies.whole(request.environ, _MOST_BYTES)
+    except ManifestInvalid as error:
+        raise RegistryError(
+            f"the body is longer than {_MOST_BYTES} bytes", "ask for less", status=error.status
+        ) from None
+
+
+def _wanted(body: bytes) -> Wanted:
+    """Read a request. Raises `RegistryError` (400) for one that can't be granted."""
+    try:
+        asked = KeyRequest.model_validate_json(body)
+        expires = read_date(asked.expiration_date)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False, include_context=False)[0]
+        where = ".".join(str(part) for part in first["loc"]) or "the body"
+        raise _refused(f"{where}: {first['msg'].lower()}") from None
+    except ValueError as error:
+        raise _refused(f"expirationDate: {error}") from None
+    if expires is not None and expires <= now():
+        raise _refused("expirationDate is over")
+    scopes = None if asked.scopes is None else tuple(asked.scopes)
+    return Wanted(asked.label, scopes, expires, request.environ.get("HTTP_USER_AGENT", "")[:256])
+
+
+def _refused(reason: str) -> RegistryError:
+    return RegistryError(reason, 'send {"label": "…", "scopes": ["…"], "expirationDate": "…"}, or ?id= to revoke')
+
+
+def _described(key: Key) -> dict[str, Any]:
+    return {
+        "createdAt": write_date(key.created),
+        "expirationDate": write_date(key.expires),
+        "isExpired": key.is_expired,
+        "creatorUa": key.creator,
+        "generatedBy": "manual",
+        "lastUsed": write_date(key.last_used),
+        "label": key.label,
+        "scopes": key.scopes,
+        "uuid": key.uuid,
+    }
