@@ -104,9 +104,12 @@ class Locks:
 
     def _exclude(self, directory: str) -> _Claim:
         until = now() + _PATIENCE
+        claim = self._mark(directory)
         waiting = _waiting(until)
-        while (claim := self._mark(directory)) is None:
+        while claim is None:
             time.sleep(next(waiting))
+            # Looking is cheaper than trying.
+            claim = None if self._is_marked(directory) else self._mark(directory)
         with self._released_on_error(claim):
             waiting = _waiting(until)
             while self._has_intents(directory):
@@ -225,7 +228,7 @@ class _Renewer:
 
 def _waiting(until: float) -> Iterator[float]:
     """Yield pauses, and raise `Unavailable` when it is too late for another."""
-    for pause in pauses(1_000_000, first=0.02, longest=0.5):
+    for pause in pauses(1_000_000, first=0.02, longest=2.0):
         if now() > until:
             raise Unavailable("another request holds this repository for long")
         yield pause

@@ -142,17 +142,24 @@ class S3Upload:
         self._completed = True
 
     def _complete_parts(self, session: _Session) -> None:
+        if self._is_complete():
+            # By a request that ended in the middle.
+            return
         try:
             etags = list(session.parts)
             if self._buffer:
                 etags.append(self._bucket.part(session.data, session.upload, len(etags) + 1, self._buffer))
             self._bucket.complete(session.data, session.upload, etags)
         except NoUpload as error:
-            # Done already, by this very request that was repeated, or by one that ended in the middle.
-            with suppress(NotFound):
-                if self._bucket.head(session.data).size == self._size:
-                    return
-            raise NotFound(f"the upload is gone: {error}") from error
+            # It is complete if the server got this very request twice.
+            if not self._is_complete():
+                raise NotFound(f"the upload is gone: {error}") from error
+
+    def _is_complete(self) -> bool:
+        try:
+            return self._bucket.head(self._session.data).size == self._size
+        except NotFound:
+            return False
 
     def leave(self) -> None:
         """Save what came, for the next request."""
