@@ -33,7 +33,9 @@ setup(
         "prometheus-client>=0.20",
         "pydantic>=2.7,<3",
         "pyyaml>=6",
+        "requests>=2.32,<3",
         "rich>=13",
+        "urllib3>=2.6,<3",
         "wcmatch>=10",
     ],
     extras_require={
