@@ -22,6 +22,7 @@ setup(
         # The first that sends conditions with every write, and lets one choose the checksums.
         "boto3>=1.36",
         "click>=8.1",
+        "cryptography>=43",
         "flask>=3.1,<4",
         "google-re2>=1.1",
         # The server reaches into gunicorn's thread worker and body readers, which are not public.

@@ -11,7 +11,8 @@ import trustme
 class Authority:
     """A private authority, and the files `authority.pem`, `cert.pem` and `key.pem` of a server in a directory."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, *names: str) -> None:
+        self._names = names or ("127.0.0.1", "localhost")
         self._authority = trustme.CA()
         self.file = directory / "authority.pem"
         self.cert, self.key = directory / "cert.pem", directory / "key.pem"
@@ -25,7 +26,7 @@ class Authority:
 
     def renew(self) -> None:
         """Put another certificate and key in place, each at once."""
-        issued = self._authority.issue_cert("127.0.0.1", "localhost")
+        issued = self._authority.issue_cert(*self._names)
         replace(self.key, issued.private_key_pem.bytes())
         replace(self.cert, b"".join(blob.bytes() for blob in issued.cert_chain_pems))
 

@@ -16,6 +16,9 @@ from zot.oci import names
 
 View = Callable[..., Response]
 
+# Where the server puts the client's certificate, in DER. No header of a request can get there.
+CERTIFICATE = "zot.certificate"
+
 # Clients that take an answer of 200 to their first question for a registry without logins, and then never send one.
 _ASK_FIRST = ("Docker-Client", "docker/", "containers/", "skopeo/", "Buildah/", "libpod/", "go-containerregistry/")
 
@@ -138,7 +141,10 @@ class Routes:
 def credentials(environ: dict[str, Any]) -> Credentials:
     """Return what a request, in WSGI's words, shows of its sender."""
     return Credentials(
-        environ.get("HTTP_AUTHORIZATION", ""), environ.get("REMOTE_ADDR", ""), environ.get("HTTP_USER_AGENT", "")
+        environ.get("HTTP_AUTHORIZATION", ""),
+        environ.get("REMOTE_ADDR", ""),
+        environ.get("HTTP_USER_AGENT", ""),
+        environ.get(CERTIFICATE, b""),
     )
 
 

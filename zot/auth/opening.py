@@ -7,7 +7,7 @@ from zot.auth.accounts import Directory, PasswordSource
 from zot.auth.actions import GRANTED, Actions
 from zot.auth.authority import Authority, basic_challenge, no_challenge
 from zot.auth.basic import Basic
-from zot.auth.chain import Chain
+from zot.auth.chain import Authenticator, Chain
 from zot.auth.htpasswd import Htpasswd
 from zot.auth.key_login import KeyLogin
 from zot.auth.keys import ApiKeys
@@ -17,7 +17,7 @@ from zot.auth.remembered import Remembered
 from zot.auth.throttle import FailDelay, OneAtATime, Queue, Throttle
 from zot.config.access import AccessControl as AccessControlSettings
 from zot.config.access import Policy as PolicySettings
-from zot.config.auth import Auth
+from zot.config.auth import Auth, Mtls
 from zot.config.auth import Ldap as LdapSection
 from zot.config.http import Http
 from zot.errors import StartupError
@@ -54,7 +54,7 @@ class Opener:
             headers.append(Basic(sources, Remembered(_REMEMBER), self._throttle, self._queue, login))
         return Authority(
             _policy(http),
-            Chain(headers),
+            Chain(headers, _others(http)),
             basic_challenge(http.realm or DEFAULT_REALM) if headers else no_challenge,
             FailDelay(auth.fail_delay, self._threads // 4).wait,
             keys,
@@ -68,6 +68,15 @@ class Opener:
         if auth.htpasswd is not None:
             sources.append(Htpasswd(auth.htpasswd.path, self._one_at_a_time))
         return sources
+
+
+def _others(http: Http) -> list[Authenticator]:
+    """Return the ways to log in that need no header."""
+    if http.tls is None or not http.tls.cacert:
+        return []
+    from zot.auth.certificates import Certificates
+
+    return [Certificates((http.auth and http.auth.mtls) or Mtls())]
 
 
 def _ldap_settings(settings: LdapSection) -> LdapSettings:

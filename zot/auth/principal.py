@@ -55,8 +55,10 @@ class Credentials(NamedTuple):
     """What a request shows of its sender; an empty text stands for what is not there.
 
     `authorization` has all headers of that name, joined by commas. `address` is the network address of the peer.
+    `certificate` is the client's, in DER, which the TLS handshake has verified.
     """
 
     authorization: str = ""
     address: str = ""
     agent: str = ""
+    certificate: bytes = b""

@@ -162,6 +162,4 @@ class Auth(Section):
     secure_session: bool | None = setting(
         None, "Send session cookies over TLS only; as TLS is on, if left out.", acted_on=False
     )
-    mtls: Mtls | None = setting(
-        None, "How a client's certificate becomes a user; see tls.cacert.", name="mtls", acted_on=False
-    )
+    mtls: Mtls | None = setting(None, "How a client's certificate becomes a user; see tls.cacert.", name="mtls")

@@ -19,7 +19,7 @@ class Tls(Section):
     cert: str = setting("", "The server's certificate and those that signed it, a PEM file.")
     key: str = setting("", "The certificate's private key, a PEM file.")
     cacert: str = setting(
-        "", "Certificates, a PEM file, that must have signed a client's; given, clients may show one."
+        "", "Certificates, a PEM file, that must have signed a client's, if it shows one; and lists of revoked ones."
     )
 
 

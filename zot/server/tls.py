@@ -87,14 +87,21 @@ class Certificates:
         except (ssl.SSLError, ValueError) as error:
             raise _explain(error, self.cert, self.key) from error
         if self._cacert is not None:
-            context.verify_mode = ssl.CERT_OPTIONAL
-            try:
-                context.load_verify_locations(self._cacert)
-            except ssl.SSLError as error:
-                raise StartupError(
-                    f"http.tls.cacert {self._cacert} holds no certificate in PEM format", "name a file that does"
-                ) from error
+            _ask_for_certificates(context, self._cacert)
         return context
+
+
+def _ask_for_certificates(context: ssl.SSLContext, cacert: str) -> None:
+    """Let clients show certificates that are signed by those in a file, and in none of the file's revocation lists."""
+    context.verify_mode = ssl.CERT_OPTIONAL
+    try:
+        context.load_verify_locations(cacert)
+    except ssl.SSLError as error:
+        raise StartupError(
+            f"http.tls.cacert {cacert} holds no certificate in PEM format", "name a file that does"
+        ) from error
+    if context.cert_store_stats()["crl"]:
+        context.verify_flags |= ssl.VerifyFlags.VERIFY_CRL_CHECK_LEAF
 
 
 class Connection(ssl.SSLSocket):

@@ -17,6 +17,7 @@ from gunicorn.http.body import ChunkedReader, LengthReader
 from gunicorn.http.errors import ExpectationFailed, LimitRequestHeaders, LimitRequestLine, ParseException
 from gunicorn.workers.gthread import ThreadWorker
 
+from zot.api.guard import CERTIFICATE
 from zot.errors import RegistryError
 
 Application = Callable[[MutableMapping[str, Any], Callable[..., Any]], Iterable[bytes]]
@@ -64,6 +65,18 @@ class EndWhatIsUnread:
         return self._application(environ, start)
 
 
+class ShowCertificate:
+    """WSGI middleware that hands on the certificate which the client of a TLS connection showed, verified by then."""
+
+    def __init__(self, application: Application) -> None:
+        self._application = application
+
+    def __call__(self, environ: MutableMapping[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
+        """Put it where the guard looks for it."""
+        environ[CERTIFICATE] = environ["gunicorn.socket"].getpeercert(binary_form=True) or b""
+        return self._application(environ, start_response)
+
+
 def _has_decrypted(connection: socket.socket) -> bool:
     """Tell whether a part of the next request is here already, where the poll loop does not see it."""
     return isinstance(connection, ssl.SSLSocket) and connection.pending() > 0
@@ -87,7 +100,7 @@ class Worker(ThreadWorker):
     def load_wsgi(self) -> None:
         """Load the application."""
         super().load_wsgi()
-        self.wsgi = EndWhatIsUnread(self.wsgi)
+        self.wsgi = EndWhatIsUnread(ShowCertificate(self.wsgi) if self.cfg.is_ssl else self.wsgi)
 
     def handle_request(self, req: Any, conn: Any) -> Any:
         """Serve one request, which its body leads back to."""
