@@ -2,10 +2,12 @@
 
     scripts/crash kills [--kills 200] [--config FILE] [--clients 6] [--workers 3] [--seed N]
     scripts/crash cuts [--cuts 20] [--file-system ext4] [--file-system xfs] [...]
+    scripts/crash calls [--error EIO] [--error ENOSPC]
 
 `kills` kills every process of a server again and again, and `cuts` cuts the power of its disk, while clients push,
-re-tag, mount and delete; after each restart they look for what was acknowledged. Both leave with 1 at the first thing
-that is lost, dangles or came back, and with 2 where they can't be run.
+re-tag, mount and delete; after each restart they look for what was acknowledged. `calls` does single operations and
+lets each of their system calls be the last, or fail. All leave with 1 at the first thing that is lost, dangles or
+came back, and with 2 where they can't be run.
 """
 
 from __future__ import annotations
@@ -17,8 +19,9 @@ import time
 from pathlib import Path
 from typing import Any
 
+from scripts.crashes.book import Broken
+from scripts.crashes.calls import Trial
 from scripts.crashes.disks import FILE_SYSTEMS, Disk, Impossible
-from scripts.crashes.judge import Broken
 from scripts.crashes.rounds import Plan, Rounds
 from scripts.crashes.victims import Victim, read_config, root_of
 from scripts.history.client import UnexpectedAnswer
@@ -66,6 +69,18 @@ def _cuts(options: argparse.Namespace, scratch: Path) -> int:
     return 0
 
 
+def _calls(options: argparse.Namespace, scratch: Path) -> int:
+    """Let each system call of each operation meet with a kill, and with each error."""
+    trial = Trial(scratch)
+    try:
+        for inject in ("signal=SIGKILL", *(f"error={error}" for error in options.error)):
+            trial.run(inject, lambda line: print(line, flush=True))
+    except Broken as wrong:
+        print(f"BROKEN: {wrong}", flush=True)
+        return 1
+    return 0
+
+
 def _run(rounds: Rounds, what: str) -> int:
     try:
         rounds.run(lambda line: print(line, flush=True))
@@ -99,6 +114,9 @@ def _parser() -> argparse.ArgumentParser:
     cuts.add_argument("--cuts", type=int, default=20, help="how often, for each file system (default 20)")
     cuts.add_argument("--file-system", action="append", choices=FILE_SYSTEMS, help="may repeat (default: all)")
     cuts.set_defaults(run=_cuts)
+    calls = commands.add_parser("calls", help="kill, and fail, at each single system call of each operation")
+    calls.add_argument("--error", action="append", default=[], metavar="EIO", help="an error too; may repeat")
+    calls.set_defaults(run=_calls, seed="is not asked for")
     for command in (kills, cuts):
         command.add_argument("--config", type=Path, help="a configuration of the server; default: one on disk")
         command.add_argument("--clients", type=int, default=6, help="clients at once (default 6)")

@@ -13,18 +13,18 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from scripts.crashes.judge import Broken
+from scripts.crashes.book import Broken, Register
 from scripts.history.client import digest_of
 from zot.oci.names import decode
 from zot.registry import paths
 
-_DIGEST = r"(?:sha256-[0-9a-f]{64}|sha512-[0-9a-f]{128})"
+_DIGEST = r"sha\d{3}-[0-9a-f]{64,128}"
 _NAME = r"[^/]+"
 # Each file of the store's own is of one of these kinds; a file of another kind would never be found again.
 _KINDS = {
     kind: re.compile(pattern)
     for kind, pattern in {
-        "master": r"content/(?:sha256|sha512)/[0-9a-f]{2}/[0-9a-f]+",
+        "master": r"content/sha\d{3}/[0-9a-f]{2}/[0-9a-f]{64,128}",
         "repository": rf"repositories/{_NAME}",
         "tag": rf"facts/{_NAME}/tags/{_NAME}",
         "note": rf"facts/{_NAME}/tagged/{_DIGEST}/{_NAME}",
@@ -39,7 +39,7 @@ _KINDS = {
         "set aside": rf"damaged/{_NAME}",
     }.items()
 }
-_LAYOUT = re.compile(r"(?P<name>.+)/(?:oci-layout|index\.json|blobs/(?:sha256|sha512)/(?P<hex>[0-9a-f]{64,128}))")
+_LAYOUT = re.compile(r"(?P<name>.+)/(?:oci-layout|index\.json|blobs/(?P<algorithm>sha\d{3})/(?P<hex>[0-9a-f]{64,128}))")
 
 
 class Audit:
@@ -50,8 +50,9 @@ class Audit:
         self.tags: dict[tuple[str, str], str] = {}
         self.manifests: set[tuple[str, str]] = set()
         self.blobs: set[tuple[str, str]] = set()
+        self.referrers: set[tuple[str, str]] = set()
         self._root = root
-        self._documents: list[tuple[str, list[str]]] = []
+        self._indexes: set[tuple[str, str]] = set()
         self._repositories: set[str] = set()
         for path in _files(root):
             self._take(path)
@@ -64,11 +65,17 @@ class Audit:
                 raise Broken(f"on disk the tag {tag} of {name} stands for {digest}, which is no manifest there")
         for name, digest in self.manifests:
             self._check_manifest(name, digest)
-        for kind, (encoded, *_, filename) in self._documents:
-            if kind in ("index", "referrer") and (decode(encoded), _digest(filename)) not in self.manifests:
-                raise Broken(f"on disk {decode(encoded)} has the {kind} {filename}, which is no manifest there")
+        referrers = {(name, key.split()[1]) for name, key in self.referrers}
+        for name, digest in (self._indexes | referrers) - self.manifests:
+            raise Broken(f"on disk {name} has facts of {digest}, which is no manifest there")
         for name in {name for name, _ in self.blobs} - self._repositories:
             raise Broken(f"on disk {name} has blobs, and is no repository")
+
+    def registers(self) -> dict[Register, str]:
+        """Return what is there as registers."""
+        kinds = {"blob": self.blobs, "manifest": self.manifests, "referrer": self.referrers}
+        found = {Register(kind, name, key): key for kind, keys in kinds.items() for name, key in keys}
+        return found | {Register("tag", *tag): digest for tag, digest in self.tags.items()}
 
     def index(self, name: str) -> set[tuple[str, str | None]]:
         """Return what `index.json` of a repository lists: digests, each with its tag or None."""
@@ -91,7 +98,7 @@ class Audit:
             if layout is None:
                 raise Broken(f"{path} is left on disk, and no sweep knows such files")
             if layout["hex"]:
-                self.blobs.add((layout["name"], f"{path.split('/')[-2]}:{layout['hex']}"))
+                self.blobs.add((layout["name"], f"{layout['algorithm']}:{layout['hex']}"))
             return
         kind = next((kind for kind, pattern in _KINDS.items() if pattern.fullmatch(own)), None)
         if kind is None:
@@ -106,8 +113,10 @@ class Audit:
             self.manifests.add((decode(components[1]), _digest(components[3])))
         elif kind == "repository":
             self._repositories.add(decode(components[1]))
-        elif kind in ("index", "referrer"):
-            self._documents.append((kind, components[1:]))
+        elif kind == "index":
+            self._indexes.add((decode(components[1]), _digest(components[3])))
+        elif kind == "referrer":
+            self.referrers.add((decode(components[1]), f"{_digest(components[3])} {_digest(components[4])}"))
         elif kind in ("upload", "temporary file", "mark", "set aside"):
             self.left[kind] += 1
         elif kind == "master" and (self._root / path).stat().st_nlink == 1:

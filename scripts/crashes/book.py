@@ -10,6 +10,10 @@ Value = str | None
 _MOST_GONE = 10_000
 
 
+class Broken(Exception):
+    """The registry lost something, made something up, or serves what is not whole."""
+
+
 class Register(NamedTuple):
     """A place of a registry that holds something or nothing: `kind` is `tag`, `manifest`, `blob` or `referrer`.
 
@@ -46,9 +50,11 @@ class Book:
         """Return the registers of a repository that hold something, or may."""
         return [one for one in self.living() if one[:2] == (kind, name)]
 
-    def deleted(self, kind: str) -> list[Register]:
-        """Return the registers that certainly hold nothing any more."""
-        return [one for one in self.gone if one.kind == kind and not self.holds(one)]
+    def compare(self, register: Register, found: Value) -> None:
+        """Raise `Broken` if this is not what the register may hold."""
+        if found not in (possible := self.possible(register)):
+            known = " or ".join(sorted(str(one) for one in possible))
+            raise Broken(f"{' '.join(register)} should be {known}, and is {found}")
 
     @contextmanager
     def attempt(self, effects: Mapping[Register, Value]) -> Iterator[None]:

@@ -6,16 +6,12 @@ import json
 import random
 from collections.abc import Collection, Iterable
 
-from scripts.crashes.book import Book, Register
+from scripts.crashes.book import Book, Broken, Register
 from scripts.crashes.load import INDEX
 from scripts.history.client import MANIFEST, Client, digest_of
 
 _ACCEPT = {"Accept": f"{MANIFEST}, {INDEX}"}
 _PAGE = 1000
-
-
-class Broken(Exception):
-    """The registry lost something, made something up, or serves what is not whole."""
 
 
 class Judge:
@@ -38,9 +34,7 @@ class Judge:
         """Read registers, compare each with what the book knows, and settle it there. Raises `Broken`."""
         for register in sorted(registers):
             found = self._read(register)
-            if found not in book.possible(register):
-                known = " or ".join(sorted(str(one) for one in book.possible(register)))
-                raise Broken(f"{' '.join(register)} should be {known}, and is {found}")
+            book.compare(register, found)
             book.settle(register, found)
 
     def check_lists(self, books: Collection[Book], names: Iterable[str]) -> None:

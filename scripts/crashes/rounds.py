@@ -12,7 +12,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from scripts.crashes.audit import Audit
-from scripts.crashes.judge import Broken, Judge
+from scripts.crashes.book import Broken
+from scripts.crashes.judge import Judge
 from scripts.crashes.load import Hand
 from scripts.crashes.victims import Victim, wait_until
 from scripts.history.client import Client, Lost, UnexpectedAnswer
@@ -115,15 +116,13 @@ class Rounds:
         audit = Audit(self.plan.root)
         audit.check()
         self.left = audit.left
-        mine = f"{self.plan.prefix}/"
-        tags = {register[1:] for book in self._books for register in book.living() if register.kind == "tag"}
-        manifests = {register[1:] for book in self._books for register in book.living() if register.kind == "manifest"}
-        for found, known in ((audit.tags.keys(), tags), (audit.manifests, manifests)):
-            for name, key in found:
-                if name.startswith(mine) and (name, key) not in known:
-                    raise Broken(f"on disk {name} has {key}, which was deleted or never pushed")
-        for name, key in audit.blobs & {register[1:] for book in self._books for register in book.deleted("blob")}:
-            raise Broken(f"on disk {name} has the blob {key}, which was deleted")
+        found = audit.registers()
+        for book in self._books:
+            for register in (*book.living(), *book.gone):
+                book.compare(register, found.pop(register, None))
+        for register in found:
+            if register.name.startswith(f"{self.plan.prefix}/"):
+                raise Broken(f"{' '.join(register)} is there, and was never pushed")
         return audit
 
     def _check_index(self) -> None:

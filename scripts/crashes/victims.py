@@ -16,7 +16,7 @@ from typing import Any
 
 import yaml
 
-from scripts.crashes.judge import Broken
+from scripts.crashes.book import Broken
 from tests.servers import environment, zot
 
 _LISTENING = re.compile(r"Listening on http://(\S+)")

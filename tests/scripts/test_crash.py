@@ -11,14 +11,19 @@ from pathlib import Path
 
 import pytest
 
+from scripts.crashes import calls, operations
 from scripts.crashes.__main__ import main
 from scripts.crashes.audit import Audit
-from scripts.crashes.book import Book, Register
+from scripts.crashes.book import Book, Broken, Register
+from scripts.crashes.calls import Trial
 from scripts.crashes.disks import Disk
-from scripts.crashes.judge import Broken, Judge
+from scripts.crashes.judge import Judge
 from scripts.crashes.load import Hand
-from scripts.history.client import Client, Lost
+from scripts.history.client import MANIFEST, Client, Lost
 from tests.servers import Server
+from zot.oci import digest as digests
+from zot.registry import facts, tags
+from zot.registry.store import Store
 
 TAG = Register("tag", "a", "v1")
 
@@ -42,7 +47,9 @@ def test_what_is_unknown_may_be_either() -> None:
         raise Lost
     assert book.possible(TAG) == {"sha256:1", None}
     book.settle(TAG, None)
-    assert (book.holds(TAG), book.deleted("tag")) == (False, [TAG])
+    book.compare(TAG, None)
+    with pytest.raises(Broken, match="should be None"):
+        book.compare(TAG, "sha256:1")
 
 
 @pytest.fixture
@@ -138,6 +145,25 @@ def test_a_store_that_does_not_sync_loses(kind: str, tmp_path: Path, capsys: pyt
     assert main(["cuts", "--cuts", "10", "--file-system", kind, "--seed", "1", "--config", str(config)]) == 1
     assert "BROKEN" in capsys.readouterr().out
     assert not any(kind in line and "zot-crash" in line for line in Path("/proc/mounts").read_text().splitlines())
+
+
+@pytest.mark.e2e
+def test_an_operation_in_the_wrong_order_is_found(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, need: Callable[..., str]
+) -> None:
+    """A tag that is written before what it stands for dangles when the next call is the last."""
+    need("strace")
+    right = operations.steps()["push a manifest with a subject"]
+
+    def tag_first(store: Store) -> None:
+        body = right.effects[Register("tag", "a", "new")]
+        assert body is not None
+        tags.point(store, "a", facts.TagFact("new", MANIFEST, digests.parse(body), 1, 1.0, ""))
+        right.do(store)
+
+    monkeypatch.setattr(calls, "steps", lambda: {"wrong": right._replace(do=tag_first)})
+    with pytest.raises(Broken, match="on disk the tag new of a stands for"):
+        Trial(tmp_path).run("signal=SIGKILL", print)
 
 
 def test_a_disk_that_can_not_be_had_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -91,6 +91,26 @@ def test_a_failed_sync_is_not_acknowledged(disk: Filesystem, monkeypatch: pytest
     assert list(disk.list("_own/tmp")) == []
 
 
+def test_an_upload_that_could_not_be_synced_is_gone(disk: Filesystem, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A file whose sync failed is never synced again: whoever wants to store that content has to send it anew."""
+    synced: list[int] = []
+
+    def fail(fd: int) -> None:
+        synced.append(os.fstat(fd).st_ino)
+        raise OSError(errno.EIO, "Input/output error")
+
+    monkeypatch.setattr(os, "fsync", fail)
+    with disk.upload("u", create=True) as upload:
+        upload.write(b"x")
+        with pytest.raises(Unavailable):
+            disk.put("a/one", upload)
+    with pytest.raises(NotFound), disk.upload("u"):
+        pass
+    with pytest.raises(NotFound):
+        disk.stat("a/one")
+    assert len(synced) == 1
+
+
 def test_a_link_too_many_is_said(disk: Filesystem, monkeypatch: pytest.MonkeyPatch) -> None:
     """EMLINK, EXDEV and EPERM become CannotLink, and put does without links."""
     put(disk, "a/one", b"x")

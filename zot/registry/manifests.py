@@ -146,17 +146,17 @@ def delete_tag(store: Store, name: str, tag: str) -> None:
 
 def untag(store: Store, name: str, tag: str, digest: Digest) -> None:
     """Take a tag, which stands for this digest, away; the caller holds the repository's lock, exclusively."""
-    repositories.mark(store, name)
     note = paths.tagged(name, digest)
-    store.storage.delete(paths.tag(name, tag), f"{note}/{tag}", f"{note}/")
+    with repositories.removing(store, name):
+        store.storage.delete(paths.tag(name, tag), f"{note}/{tag}", f"{note}/")
 
 
 def forget(store: Store, name: str, digest: Digest, subject: Digest | None) -> None:
     """Take a manifest without tags away, but for its content; the caller holds the repository's lock, exclusively."""
-    repositories.mark(store, name)
     notes = paths.tagged(name, digest)
-    store.storage.delete(*(f"{notes}/{tag}" for tag in list(store.storage.list(notes))))
-    store.storage.delete(*_facts_of(name, digest, subject), f"{notes}/")
+    with repositories.removing(store, name):
+        store.storage.delete(*(f"{notes}/{tag}" for tag in list(store.storage.list(notes))))
+        store.storage.delete(*_facts_of(name, digest, subject), f"{notes}/")
 
 
 def delete_digest(store: Store, name: str, digest: Digest, *, refuse_several_tags: bool = False) -> None:
@@ -184,17 +184,16 @@ def _delete_some(store: Store, name: str, digest: Digest, seen: set[str], refuse
         _refuse_child(store, name, digest, seen)
         if refuse_several_tags:
             _refuse_several_tags(store, name, digest)
-        repositories.mark(store, name)
         noted, more = repositories.page(storage.list(notes), _BATCH)
         standing = [tag for tag in noted if _stands_for(store, name, tag, digest)]
         for tag in standing:
             tags.refuse_moving(store, name, tag)
-        storage.delete(*(paths.tag(name, tag) for tag in standing))
-        storage.delete(*(f"{notes}/{tag}" for tag in noted))
-        if more:
-            return False
-        storage.delete(*_facts_of(name, digest, _subject(store, name, digest)), f"{notes}/")
-    return True
+        with repositories.removing(store, name):
+            storage.delete(*(paths.tag(name, tag) for tag in standing))
+            storage.delete(*(f"{notes}/{tag}" for tag in noted))
+            if not more:
+                storage.delete(*_facts_of(name, digest, _subject(store, name, digest)), f"{notes}/")
+    return not more
 
 
 def tags_of(store: Store, name: str, digest: Digest) -> list[str]:

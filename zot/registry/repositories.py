@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from typing import NamedTuple
 
 from zot.errors import NameUnknown
@@ -10,7 +11,7 @@ from zot.oci.digest import ALGORITHMS
 from zot.oci.names import decode, encode
 from zot.registry import paths
 from zot.registry.store import Store
-from zot.storage.protocol import NotFound
+from zot.storage.protocol import Full, NotFound
 
 
 class Page(NamedTuple):
@@ -69,6 +70,23 @@ def mark(store: Store, name: str) -> None:
     """Note that index.json of the repository has to be written again; the caller holds its lock."""
     if store.projected:
         store.storage.write(paths.dirty(name), b"")
+
+
+@contextmanager
+def removing(store: Store, name: str) -> Iterator[None]:
+    """Mark the repository before facts of it are removed; the caller holds its lock, exclusively.
+
+    Removing goes on when the store is full: where there is no room even for the mark, it comes after, in the room that
+    became free.
+    """
+    try:
+        mark(store, name)
+    except Full:
+        yield
+        with suppress(Full):
+            mark(store, name)
+    else:
+        yield
 
 
 def names(store: Store, last: str = "") -> Iterator[str]:

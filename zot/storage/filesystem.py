@@ -102,7 +102,12 @@ class Filesystem:
                 upload.discard()
                 return
             stamp(upload.fd)
-            self._disk.sync_file(upload.fd)
+            try:
+                self._disk.sync_file(upload.fd)
+            except OSError:
+                # The kernel may have dropped what it could not write, and would call a second sync a success.
+                upload.discard()
+                raise
             is_new = self._disk.in_directory(
                 path, lambda: self.sharing.take_over(upload, path), sync_last=not new_directory
             )

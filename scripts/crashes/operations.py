@@ -1,0 +1,89 @@
+"""One of each thing that a registry does to a store, with what it changes; and the store that it is done to."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+from scripts.crashes.book import Register, Value
+from scripts.history.client import MANIFEST, digest_of
+from scripts.history.client import manifest as image
+from zot.oci import digest as digests
+from zot.oci import manifest as oci_manifest
+from zot.registry import blobs, layout, manifests, paths, uploads
+from zot.registry.store import Store
+from zot.storage.filesystem import Filesystem
+
+LAYERS = [b"layer", b"another layer", b"a layer that nobody needs"]
+IMAGES = [image(b"layer", note="first"), image(b"layer", b"another layer", note="second")]
+_SUBJECT = {"mediaType": MANIFEST, "digest": digest_of(IMAGES[0]), "size": len(IMAGES[0])}
+_REFERRER = json.dumps({**json.loads(image(b"layer", note="new")), "subject": _SUBJECT}).encode()
+_REFERS = f"{_SUBJECT['digest']} {digest_of(_REFERRER)}"
+
+
+class Step(NamedTuple):
+    """An operation: what it does, and what registers hold when it is done."""
+
+    do: Callable[[Store], object]
+    effects: dict[Register, Value]
+
+
+def open_store(root: Path) -> Store:
+    """Open a store as a server does."""
+    storage = Filesystem(str(root), private=paths.PRIVATE)
+    storage.start()
+    return Store(storage)
+
+
+def fill(store: Store) -> None:
+    """Push two images, one of them with two tags, and a blob that nobody needs; another repository has the same."""
+    for name in ("a", "other"):
+        for content in (b"{}", *LAYERS):
+            _push(store, name, content)
+        _put(store, name, IMAGES[0], "v1", "v2")
+    _put(store, "a", IMAGES[1])
+    layout.project(store, "a", layout.remember())
+
+
+def steps() -> dict[str, Step]:
+    """Return the operations by name."""
+    first, second = (digest_of(body) for body in IMAGES)
+    unneeded = digest_of(LAYERS[2])
+    pushed = {Register("blob", "a", digest_of(_REFERRER)): digest_of(_REFERRER)}
+    pushed |= {Register("manifest", "a", digest_of(_REFERRER)): digest_of(_REFERRER)}
+    pushed |= {Register("referrer", "a", _REFERS): _REFERS, Register("tag", "a", "new"): digest_of(_REFERRER)}
+    gone: dict[Register, Value] = dict.fromkeys([Register("tag", "a", "v1"), Register("tag", "a", "v2")])
+    gone[Register("manifest", "a", first)] = None
+    return {
+        "push a blob": Step(lambda store: _push(store, "a", b"new"), _blob("a", b"new")),
+        "push a blob to a new repository": Step(lambda store: _push(store, "b/c", b"new"), _blob("b/c", b"new")),
+        "push a blob that others have": Step(lambda store: _push(store, "b", LAYERS[0]), _blob("b", LAYERS[0])),
+        "mount a blob": Step(lambda store: _mount(store, "b", LAYERS[0]), _blob("b", LAYERS[0])),
+        "push a manifest with a subject": Step(lambda store: _put(store, "a", _REFERRER, "new"), {**pushed}),
+        "move a tag": Step(lambda store: _put(store, "a", IMAGES[1], "v1"), {Register("tag", "a", "v1"): second}),
+        "delete a tag": Step(lambda store: manifests.delete_tag(store, "a", "v1"), {Register("tag", "a", "v1"): None}),
+        "delete a manifest": Step(lambda store: manifests.delete_digest(store, "a", digests.parse(first)), gone),
+        "delete a blob": Step(
+            lambda store: blobs.delete(store, "a", digests.parse(unneeded)), {Register("blob", "a", unneeded): None}
+        ),
+        "write an index": Step(lambda store: layout.project(store, "a", layout.remember()), {}),
+    }
+
+
+def _blob(name: str, content: bytes) -> dict[Register, Value]:
+    return {Register("blob", name, digest_of(content)): digest_of(content)}
+
+
+def _push(store: Store, name: str, content: bytes) -> None:
+    uploads.push(store, name, digests.parse(digest_of(content)), [content])
+
+
+def _mount(store: Store, name: str, content: bytes) -> None:
+    if not blobs.mount(store, name, digests.parse(digest_of(content)), "a"):
+        _push(store, name, content)
+
+
+def _put(store: Store, name: str, body: bytes, *tags: str) -> None:
+    manifests.put(store, name, digests.parse(digest_of(body)), body, oci_manifest.parse(body, MANIFEST), tags)
