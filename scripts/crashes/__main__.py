@@ -19,11 +19,12 @@ import time
 from pathlib import Path
 from typing import Any
 
+from scripts.configurations import read_config, root_of
 from scripts.crashes.book import Broken
 from scripts.crashes.calls import Trial
 from scripts.crashes.disks import FILE_SYSTEMS, Disk, Impossible
 from scripts.crashes.rounds import Plan, Rounds
-from scripts.crashes.victims import Victim, read_config, root_of
+from scripts.crashes.victims import Victim
 from scripts.history.client import UnexpectedAnswer
 
 

@@ -132,12 +132,17 @@ class Hand:
                 self._put(client, image)
                 return
 
+    def _delete(self, client: Client, path: str, *registers: Register) -> None:
+        """Delete what the first register holds, and the others with it."""
+        missing = [404] if None in self.book.possible(registers[0]) else []
+        with self.book.attempt(dict.fromkeys(registers)):
+            client.expect(client.request("DELETE", path), 202, *missing)
+
     def _delete_tag(self, client: Client, name: str) -> None:
         tags = self.book.held("tag", name)
         if tags:
             tag = self._chance.choice(tags)
-            with self.book.attempt({tag: None}):
-                client.expect(client.request("DELETE", f"/v2/{name}/manifests/{tag.key}"), 202)
+            self._delete(client, f"/v2/{name}/manifests/{tag.key}", tag)
 
     def _delete_digest(self, client: Client, name: str) -> None:
         """Delete a manifest that no index lists, and with it its tags; its content stays a blob."""
@@ -147,8 +152,7 @@ class Hand:
             return
         image = self._chance.choice(single)
         tags = [tag for tag in self.book.held("tag", name) if image.digest in self.book.possible(tag)]
-        with self.book.attempt(dict.fromkeys([*_registers(image)[1:], *tags])):
-            client.expect(client.request("DELETE", f"/v2/{name}/manifests/{image.digest}"), 202)
+        self._delete(client, f"/v2/{name}/manifests/{image.digest}", *_registers(image)[1:], *tags)
 
     def _delete_blob(self, client: Client, name: str) -> None:
         """Delete what no manifest needs; and see that what one needs is not deleted."""
@@ -157,8 +161,7 @@ class Hand:
         blobs = self.book.held("blob", name)
         if free := [blob for blob in blobs if blob.key not in needed]:
             blob = self._chance.choice(free)
-            with self.book.attempt({blob: None}):
-                client.expect(client.request("DELETE", f"/v2/{name}/blobs/{blob.key}"), 202)
+            self._delete(client, f"/v2/{name}/blobs/{blob.key}", blob)
             if not self.book.holds(Register("manifest", name, blob.key)):
                 self._images.pop((name, blob.key), None)
         elif living and self._chance.random() < 0.1:

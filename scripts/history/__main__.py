@@ -1,9 +1,12 @@
 """The command line of the histories.
 
-    scripts/histories [--url URL] [--seconds 10] [--clients 8] [--workers 3] [--seed N] [--json FILE] [WORKLOAD...]
+    scripts/histories [--config FILE] [--servers 1] [--workers 3] [--seconds 10] [--clients 8] [--seed N] [WORKLOAD...]
+    scripts/histories --url URL [--url URL] [...]
 
-Without --url it starts this checkout's server. Each workload runs for the given time; the first that finds a violation
-prints the operations that prove it, and the command leaves with 1. A registry that is given needs deletes enabled.
+Without --url it starts servers of this checkout, with a configuration of their own or the one that is given; several
+servers share its store. Each workload runs for the given time; the first that finds a violation prints the operations
+that prove it, and the command leaves with 1. Registries that are given by --url are servers of one store, with deletes
+enabled.
 """
 
 from __future__ import annotations
@@ -16,6 +19,7 @@ import time
 from contextlib import ExitStack
 from pathlib import Path
 
+from scripts.configurations import read_config
 from scripts.history.client import Lost, UnexpectedAnswer
 from scripts.history.recorder import Violation
 from scripts.history.workloads import WORKLOADS, Run
@@ -28,20 +32,31 @@ def main(arguments: list[str]) -> int:
     print(f"seed {options.seed}", flush=True)
     results: list[dict[str, object]] = []
     with ExitStack() as stack:
-        host = options.url
-        if host is None:
-            scratch = stack.enter_context(tempfile.TemporaryDirectory(prefix="zot-histories-"))
-            server = stack.enter_context(running_server(Path(scratch), "--workers", str(options.workers)))
-            host = server.url
-        host = host.removeprefix("http://").rstrip("/")
+        urls = options.url or _start(options, stack)
+        hosts = tuple(url.removeprefix("http://").rstrip("/") for url in urls)
         for name in [*options.workload, *options.workloads] or WORKLOADS:
-            run = Run(host, options.seconds, options.clients, options.seed, f"histories/s{options.seed}")
+            run = Run(hosts, options.seconds, options.clients, options.seed, f"histories/s{options.seed}")
             results.append(_run(name, run))
             if "violation" in results[-1]:
                 break
     if options.json is not None:
-        options.json.write_text(json.dumps({"seed": options.seed, "url": host, "workloads": results}, indent=1))
+        options.json.write_text(json.dumps({"seed": options.seed, "urls": urls, "workloads": results}, indent=1))
     return 1 if "violation" in results[-1] else 0
+
+
+def _start(options: argparse.Namespace, stack: ExitStack) -> list[str]:
+    """Start servers that end with the stack; returns their addresses."""
+    scratch = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="zot-histories-")))
+    own = {"storage": {"rootDirectory": str(scratch / "root")}, "http": {"port": 0}}
+    config = scratch / "config.json"
+    config.write_text(json.dumps(own if options.config is None else read_config(options.config)))
+    urls = []
+    for number in range(options.servers):
+        directory = scratch / str(number)
+        directory.mkdir()
+        workers = ("--workers", str(options.workers))
+        urls.append(stack.enter_context(running_server(directory, *workers, config=config)).url)
+    return urls
 
 
 def _run(name: str, run: Run) -> dict[str, object]:
@@ -59,7 +74,11 @@ def _run(name: str, run: Run) -> dict[str, object]:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="scripts/histories", description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("--url", help="a registry that is running already: http://HOST:PORT")
+    parser.add_argument(
+        "--url", action="append", help="a registry that is running already, http://HOST:PORT; may repeat"
+    )
+    parser.add_argument("--config", type=Path, help="a configuration of our servers; default: one on disk")
+    parser.add_argument("--servers", type=int, default=1, help="servers of ours on one store (default 1)")
     parser.add_argument("--seconds", type=float, default=10, help="how long each workload runs (default 10)")
     parser.add_argument("--clients", type=int, default=8, help="clients at once (default 8)")
     parser.add_argument("--workers", type=int, default=3, help="worker processes of our server (default 3)")

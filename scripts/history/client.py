@@ -24,6 +24,10 @@ class UnexpectedAnswer(Exception):
     """A status that no state of a correct registry explains."""
 
 
+class Refused(UnexpectedAnswer):
+    """The registry can't do it now (503): it has not been done, or it can't tell."""
+
+
 class Lost(Exception):
     """The connection broke before the answer came: what was asked for may have happened, or may still, or never."""
 
@@ -72,7 +76,8 @@ class Client:
     def expect(self, answer: Answer, *statuses: int) -> Answer:
         """Return the answer if it has one of the statuses; raises `UnexpectedAnswer`."""
         if answer.status not in statuses:
-            raise UnexpectedAnswer(f"{answer.status} instead of {statuses}: {answer.body[:500]!r}")
+            kind = Refused if answer.status == 503 else UnexpectedAnswer
+            raise kind(f"{answer.status} instead of {statuses}: {answer.body[:500]!r}")
         return answer
 
     def push_blob(self, name: str, content: bytes) -> str:

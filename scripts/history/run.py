@@ -14,21 +14,31 @@ from scripts.history.client import Client
 
 @dataclass
 class Run:
-    """One run of a workload: against whom, how long, how many clients, and the source of chance."""
+    """One run of a workload: against whom, how long, how many clients, and the source of chance.
 
-    host: str
+    Several hosts are servers of one store; the connections are spread over them.
+    """
+
+    hosts: tuple[str, ...]
     seconds: float
     clients: int
     seed: int
     prefix: str
     operations: int = 0
+    connections: int = 0
     guard: threading.Lock = field(default_factory=threading.Lock)
+
+    def connect(self) -> Client:
+        """Return a new connection, to the next host."""
+        with self.guard:
+            self.connections += 1
+            return Client(self.hosts[self.connections % len(self.hosts)])
 
     def in_parallel(self, work: Callable[[Client, random.Random, int], None]) -> None:
         """Let every client do this work at once; raises what one of them raised."""
 
         def one(number: int) -> None:
-            client = Client(self.host)
+            client = self.connect()
             try:
                 # Chance decides what clients do, and nothing else.
                 work(client, random.Random(self.seed * 1000 + number), number)  # noqa: S311

@@ -183,7 +183,7 @@ WORKLOADS: dict[str, Callable[[Run], str]] = {
 
 
 def _prepare(run: Run, name: str) -> None:
-    client = Client(run.host)
+    client = run.connect()
     client.push_blob(name, CONFIG)
     client.push_blob(name, LAYER)
     client.close()
@@ -197,7 +197,7 @@ def _both(run: Run, one: Callable[[Client], T], other: Callable[[Client], T]) ->
     """Do two things at once, each on a connection of its own, and so perhaps on another worker."""
 
     def call(what: Callable[[Client], T]) -> T:
-        client = Client(run.host)
+        client = run.connect()
         try:
             return what(client)
         finally:

@@ -88,6 +88,6 @@ def test_every_workload_holds(tmp_path: Path) -> None:
     """Each workload runs for a moment against a real server with three workers and finds nothing wrong."""
     with running_server(tmp_path, "--workers", "3") as server:
         for name, workload in WORKLOADS.items():
-            run = Run(server.url.removeprefix("http://"), 1.0, 8, 1, f"histories/of-{name}")
+            run = Run((server.url.removeprefix("http://"),), 1.0, 8, 1, f"histories/of-{name}")
             assert workload(run)
             assert run.operations > 20
