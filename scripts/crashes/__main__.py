@@ -1,6 +1,6 @@
 """The command line of the crashes.
 
-    scripts/crash kills [--kills 200] [--config FILE] [--clients 6] [--workers 3] [--seed N]
+    scripts/crash kills [--kills 200] [--config FILE] [--seconds 0.5] [--clients 6] [--workers 3] [--seed N]
     scripts/crash cuts [--cuts 20] [--file-system ext4] [--file-system xfs] [...]
     scripts/crash calls [--error EIO] [--error ENOSPC]
 
@@ -102,7 +102,7 @@ def _config(options: argparse.Namespace, root: Path) -> dict[str, Any]:
 
 
 def _plan(options: argparse.Namespace, crashes: int, config: dict[str, Any]) -> Plan:
-    return Plan(crashes, options.clients, options.seed, f"crash/s{options.seed}", root_of(config))
+    return Plan(crashes, options.seconds, options.clients, options.seed, f"crash/s{options.seed}", root_of(config))
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -120,6 +120,9 @@ def _parser() -> argparse.ArgumentParser:
     calls.set_defaults(run=_calls, seed="is not asked for")
     for command in (kills, cuts):
         command.add_argument("--config", type=Path, help="a configuration of the server; default: one on disk")
+        command.add_argument(
+            "--seconds", type=float, default=0.5, help="the longest that clients work before a crash (default 0.5)"
+        )
         command.add_argument("--clients", type=int, default=6, help="clients at once (default 6)")
         command.add_argument("--workers", type=int, default=3, help="worker processes of the server (default 3)")
         command.add_argument(

@@ -19,16 +19,19 @@ from scripts.crashes.victims import Victim, wait_until
 from scripts.history.client import Client, Lost, Refused, UnexpectedAnswer
 from zot.registry import paths
 
-_LONGEST = 0.5
 _SAMPLE = 4
 _CATCHES_UP = 30.0
 
 
 @dataclass
 class Plan:
-    """What to do: how often, how many clients, the source of chance, and the repositories' common prefix."""
+    """What to do: how often, after how many seconds at the latest, how many clients, and what chance begins with.
+
+    All repositories have the prefix; `root` is where their files are, if they are on disk.
+    """
 
     crashes: int
+    seconds: float
     clients: int
     seed: int
     prefix: str
@@ -88,7 +91,7 @@ class Rounds:
         threads = [threading.Thread(target=self._work, args=(hand, host, crashed, wrong)) for hand in self._hands]
         for thread in threads:
             thread.start()
-        time.sleep(self._chance.random() * _LONGEST)
+        time.sleep(self._chance.random() * self.plan.seconds)
         crashed.set()
         self.crash()
         for thread in threads:
