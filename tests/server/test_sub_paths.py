@@ -36,7 +36,7 @@ def test_one_catalogue_and_a_leader_each(server: Server, tmp_path: Path) -> None
         listed += json.loads(body)["repositories"]
         path = headers["link"][1:].partition(">")[0] if "link" in headers else ""
     assert listed == sorted(names)
-    assert len(leaders(server)) == 3
+    wait_until(lambda: len(leaders(server)) == 3, "each store has a leader")
     for root, name in (("a", "a/x"), ("b", "b/x/y"), ("root", "a"), ("root", "c/x")):
         index = tmp_path / root / name / "index.json"
         wait_until(lambda index=index: index.exists() and b"v1" in index.read_bytes(), f"{index} lists the tag")  # type: ignore[misc]
