@@ -5,6 +5,7 @@ This reads the files and asks no server, so it sees what clients can't: what a c
 
 from __future__ import annotations
 
+import inspect
 import json
 import os
 import re
@@ -32,13 +33,15 @@ _KINDS = {
         "index": rf"facts/{_NAME}/indexes/{_DIGEST}",
         "referrer": rf"facts/{_NAME}/referrers/{_DIGEST}/{_DIGEST}",
         "mark": rf"(?:dirty|projecting)/{_NAME}",
-        "note of a job": r"(?:statistics|changed|waiting|jobs)/.+",
         "upload": rf"uploads/{_NAME}",
         "temporary file": rf"tmp/{_NAME}",
         "lock": rf"locks/{_NAME}",
         "set aside": rf"damaged/{_NAME}",
     }.items()
 }
+# What else the keys begin with: documents of the jobs and of the projection, which are read, and replaced, by name.
+_SPELLED = frozenset(re.findall(r"\{PRIVATE\}/(\w+)", inspect.getsource(paths)))
+_DOCUMENTS = _SPELLED - {"content", "facts", "repositories"}
 _LAYOUT = re.compile(r"(?P<name>.+)/(?:oci-layout|index\.json|blobs/(?P<algorithm>sha\d{3})/(?P<hex>[0-9a-f]{64,128}))")
 
 
@@ -101,6 +104,8 @@ class Audit:
                 self.blobs.add((layout["name"], f"{layout['algorithm']}:{layout['hex']}"))
             return
         kind = next((kind for kind, pattern in _KINDS.items() if pattern.fullmatch(own)), None)
+        if kind is None and re.split(r"[/.]", own)[0] in _DOCUMENTS:
+            return
         if kind is None:
             raise Broken(f"{path} is left on disk, and no sweep knows such files")
         self._take_own(kind, own.split("/"), path)
