@@ -89,6 +89,8 @@ def main() -> None:
     """Run a command; what goes wrong is said in one line."""
     try:
         cli(prog_name="zot")
+    except KeyboardInterrupt:
+        sys.exit(130)
     except (StartupError, StorageError) as error:
         _leave(str(error))
     except RegistryError as error:

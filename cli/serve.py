@@ -23,7 +23,7 @@ from zot.config import Config, default_config, load
     "--port", type=click.IntRange(0, 65535), help="Listen on this port instead of http.port; 0 for a free one."
 )
 @click.option("--workers", type=click.IntRange(1, 512), help="Worker processes.  [default: one per core, at least 2]")
-@click.option("--threads", type=click.IntRange(1, 1024), default=32, show_default=True, help="Threads of each worker.")
+@click.option("--threads", type=click.IntRange(1, 1024), default=128, show_default=True, help="Threads of each worker.")
 @click.option(
     "--graceful-timeout",
     type=click.IntRange(0, 86400),

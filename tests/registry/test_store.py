@@ -399,3 +399,23 @@ def test_sessions_left_behind_are_swept(store: Store) -> None:
     assert uploads.status(store, "a", held) == uploads.status(store, "a", young) == 0
     with pytest.raises(BlobUploadUnknown):
         uploads.status(store, "a", old)
+
+
+def test_an_index_that_is_tagged_again_protects_its_children(
+    store: Store, image: bytes, push_manifest: PushManifest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A list that was replaced when a delete looked first, and has its tag again when it holds the lock, is heeded."""
+    child = push_manifest("a", image)
+    lists_it = index(image)
+    for body in (lists_it, index()):
+        push_manifest("a", body, "latest", media_type=OCI_INDEX)
+    real = manifests._delete_some
+
+    def tagged_again_before(*arguments: object) -> bool:
+        push_manifest("a", lists_it, "latest", media_type=OCI_INDEX)
+        return bool(real(*arguments))
+
+    monkeypatch.setattr(manifests, "_delete_some", tagged_again_before)
+    with pytest.raises(Denied, match="lists this manifest"):
+        manifests.delete_digest(store, "a", child)
+    assert manifests.get(store, "a", child).body == image

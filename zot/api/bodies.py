@@ -14,15 +14,22 @@ from typing import Any
 from gunicorn.http.body import Body, LengthReader
 from gunicorn.http.errors import ParseException
 
-from zot.errors import ManifestInvalid, SizeInvalid
+from zot.errors import ManifestInvalid, SizeInvalid, Unsupported
 
 PIECE = 256 * 1024
+_MEND_RANGE = "ask for the status of the upload, and go on with a Content-Range that fits the body"
 Environ = dict[str, Any]
 
 
 def length(environ: Environ) -> int | None:
-    """Return the body's length as the client says it, in bytes; None for a chunked body."""
-    if "HTTP_TRANSFER_ENCODING" in environ:
+    """Return the body's length as the client says it, in bytes; None for a chunked body.
+
+    Raises `Unsupported` (501) for a body that is encoded in another way too (RFC 9112, section 6.1).
+    """
+    encoding = environ.get("HTTP_TRANSFER_ENCODING")
+    if encoding is not None:
+        if encoding.strip().lower() != "chunked":
+            raise Unsupported(f"bodies in {encoding[:80]!r} are not decoded", "send the body as it is", status=501)
         return None
     return int(environ.get("CONTENT_LENGTH") or 0)
 
@@ -46,6 +53,18 @@ def pieces(environ: Environ) -> Iterator[bytes | memoryview]:
         raise _broken(got, expected) from error
     if expected is not None and got < expected:
         raise _broken(got, expected)
+
+
+def exactly(body: Iterator[bytes | memoryview], expected: int) -> Iterator[bytes | memoryview]:
+    """Yield a body of unknown length that should have so many bytes. Raises `SizeInvalid` if it has more or fewer."""
+    got = 0
+    for piece in body:
+        got += len(piece)
+        if got > expected:
+            raise SizeInvalid(f"the body has more than the {expected} bytes that Content-Range names", _MEND_RANGE)
+        yield piece
+    if got < expected:
+        raise SizeInvalid(f"the body has {got} of the {expected} bytes that Content-Range names", _MEND_RANGE)
 
 
 def whole(environ: Environ, limit: int) -> bytes:

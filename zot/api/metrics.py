@@ -7,7 +7,6 @@ from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_l
 
 from zot.api.guard import Guard, Routes
 from zot.auth.actions import Action
-from zot.registry import repositories
 from zot.registry.stores import Stores
 
 TEXT = "text/plain; charset=utf-8"
@@ -27,7 +26,7 @@ class MetricsViews:
     def ready(self) -> Response:
         """Say that all stores answer; raises `StorageError`, a 503, if one does not."""
         for _, store in self._stores.by_route():
-            repositories.exists(store, "any-repository-will-do")
+            store.check()
         return Response(b"ok", content_type=TEXT)
 
     def metrics(self) -> Response:

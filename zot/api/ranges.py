@@ -38,7 +38,8 @@ def parse(header: str | None, size: int) -> list[Range] | None:
     unit, _, specs = header.partition("=")
     if unit.strip().lower() != "bytes":
         return None
-    asked = specs.split(",")
+    # Empty elements of a list are passed over (RFC 9110, section 5.6.1).
+    asked = [spec for spec in specs.split(",") if spec.strip()]
     if len(asked) > MOST:
         raise _unsatisfiable(header, size, f"it has more than {MOST} ranges")
     found = [one for one in (_read(spec, header, size) for spec in asked) if one is not None]

@@ -51,15 +51,15 @@ class UploadViews:
 
     def append(self, name: str, session: str, principal: Principal) -> Response:
         """Add a chunk, or a stream of any length."""
-        begin = _begin(name, session)
-        size = uploads.append(self._stores.of(name), name, session, self._body(), begin, by=principal.name)
+        begin, body = self._part(name, session)
+        size = uploads.append(self._stores.of(name), name, session, body, begin, by=principal.name)
         return _state(202, name, session, size)
 
     def finish(self, name: str, session: str, principal: Principal) -> Response:
         """Add the last chunk, if there is one, and close the session."""
         digest = digests.parse(_single("digest"))
-        begin = _begin(name, session)
-        uploads.finish(self._stores.of(name), name, session, digest, self._body(), begin, by=principal.name)
+        begin, body = self._part(name, session)
+        uploads.finish(self._stores.of(name), name, session, digest, body, begin, by=principal.name)
         return _created(name, digest)
 
     def cancel(self, name: str, session: str, principal: Principal) -> Response:
@@ -70,6 +70,14 @@ class UploadViews:
     def _body(self) -> Iterator[bytes | memoryview]:
         """Return the request's body in pieces."""
         return self._cores.roaming(bodies.pieces(request.environ), bodies.length(request.environ))
+
+    def _part(self, name: str, session: str) -> tuple[int | None, Iterator[bytes | memoryview]]:
+        """Return where the body begins, if Content-Range says so, and the body, which must end where that says."""
+        begin, length = _content_range(name, session)
+        body = self._body()
+        if length is not None and bodies.length(request.environ) is None:
+            body = bodies.exactly(body, length)
+        return begin, body
 
     def _mount(self, name: str, digest: Digest, principal: Principal) -> bool:
         """Mount if the caller may read where the blob comes from; otherwise it is as if it were not there."""
@@ -90,17 +98,17 @@ def _single(parameter: str) -> str:
     return values[0]
 
 
-def _begin(name: str, session: str) -> int | None:
-    """Return the offset that Content-Range names, checked against Content-Length; None without such a header."""
+def _content_range(name: str, session: str) -> tuple[int | None, int | None]:
+    """Return offset and length that Content-Range names, checked against Content-Length; None without such a header."""
     header = request.environ.get("HTTP_CONTENT_RANGE")
     if header is None:
-        return None
+        return None, None
     match = _CONTENT_RANGE.fullmatch(header)
     length = bodies.length(request.environ)
     if match is not None:
         begin, end = int(match.group(1)), int(match.group(2))
         if end - begin + 1 == length or (length is None and end >= begin):
-            return begin
+            return begin, end - begin + 1
     raise BlobUploadInvalid(
         f"Content-Range {header[:80]!r} does not fit a body of {length} bytes",
         "send `first-last`, both counted from 0, with as many bytes as that",

@@ -113,6 +113,7 @@ class _Image(_Versioned):
 
 class _Index(_Versioned):
     manifests: list[_Descriptor] | None
+    config: Any = None
     layers: Any = None
 
 
@@ -125,9 +126,10 @@ def _check_media_type(read: _Image | _Index, media_type: str) -> None:
             "send the Content-Type that the manifest names",
             detail={"mediaType": read.media_type[:160]},
         )
-    if read.layers is not None and read.manifests is not None:
+    # Even as null: a body that can be read as either would be the one to one client and the other to the next.
+    if "manifests" in read.model_fields_set and read.model_fields_set & {"config", "layers"}:
         raise ManifestInvalid(
-            "the manifest has both layers and manifests",
+            "the manifest has both layers, or a config, and manifests",
             "push an image manifest with layers or an index with manifests, not a mixture",
         )
 

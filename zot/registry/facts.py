@@ -5,9 +5,13 @@ from __future__ import annotations
 import json
 from typing import NamedTuple
 
+from zot.errors import DigestInvalid
 from zot.oci import digest as digests
 from zot.oci.digest import Digest
 from zot.oci.manifest import Manifest
+from zot.storage.protocol import Damaged
+
+_DAMAGE = (ValueError, KeyError, TypeError, DigestInvalid)
 
 
 class TagFact(NamedTuple):
@@ -48,16 +52,22 @@ class ManifestFact(NamedTuple):
 
 
 def decode_tag(document: bytes) -> TagFact:
-    """Read a tag's document."""
-    read = json.loads(document)
-    digest = digests.parse(read["digest"])
-    return TagFact(read["name"], read["mediaType"], digest, read["size"], read["pushed"], read["by"])
+    """Read a tag's document. Raises `Damaged`."""
+    try:
+        read = json.loads(document)
+        digest = digests.parse(read["digest"])
+        return TagFact(read["name"], read["mediaType"], digest, read["size"], read["pushed"], read["by"])
+    except _DAMAGE as error:
+        raise _damaged("a tag", document) from error
 
 
 def decode_manifest(document: bytes) -> ManifestFact:
-    """Read a manifest's document."""
-    read = json.loads(document)
-    return ManifestFact(read["mediaType"], read["size"], read["pushed"], read["by"])
+    """Read a manifest's document. Raises `Damaged`."""
+    try:
+        read = json.loads(document)
+        return ManifestFact(read["mediaType"], read["size"], read["pushed"], read["by"])
+    except _DAMAGE as error:
+        raise _damaged("a manifest", document) from error
 
 
 def encode_children(children: tuple[Digest, ...]) -> bytes:
@@ -66,8 +76,11 @@ def encode_children(children: tuple[Digest, ...]) -> bytes:
 
 
 def decode_children(document: bytes) -> frozenset[str]:
-    """Read the children of an index."""
-    return frozenset(json.loads(document))
+    """Read the children of an index. Raises `Damaged`."""
+    try:
+        return frozenset(json.loads(document))
+    except _DAMAGE as error:
+        raise _damaged("an index", document) from error
 
 
 def encode_referrer(manifest: Manifest, digest: Digest, size: int) -> bytes:
@@ -78,6 +91,10 @@ def encode_referrer(manifest: Manifest, digest: Digest, size: int) -> bytes:
     if manifest.annotations:
         descriptor["annotations"] = manifest.annotations
     return _dump(descriptor)
+
+
+def _damaged(what: str, document: bytes) -> Damaged:
+    return Damaged(f"the record of {what} is damaged: it has {len(document)} bytes that can't be read")
 
 
 def _dump(value: object) -> bytes:

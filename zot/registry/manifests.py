@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
+from contextlib import suppress
 from itertools import islice
 from typing import NamedTuple
 
@@ -15,7 +16,7 @@ from zot.oci.manifest import Manifest
 from zot.registry import blobs, facts, paths, repositories, tags
 from zot.registry.facts import ManifestFact, TagFact
 from zot.registry.store import Store
-from zot.storage.protocol import NotFound
+from zot.storage.protocol import Damaged, NotFound
 
 log = logging.getLogger(__name__)
 
@@ -105,14 +106,15 @@ def put(
         repositories.ensure(store, name)
         repositories.mark(store, name)
         storage.write(paths.blob(name, digest), body, new_directory=digest.algorithm != "sha256")
-        storage.write(paths.manifest(name, digest), fact.encode(), once=True)
-        if not new_tags:
-            tags.renew(store, name, digest)
         if manifest.is_index:
             storage.write(paths.index(name, digest), facts.encode_children(manifest.children))
         if manifest.subject is not None:
             descriptor = facts.encode_referrer(manifest, digest, len(body))
             storage.write(paths.referrer(name, manifest.subject, digest), descriptor, new_directory=True)
+        # From here on the manifest can be pulled; what else has to be known of it is there.
+        storage.write(paths.manifest(name, digest), fact.encode(), once=True)
+        if not new_tags:
+            tags.renew(store, name, digest)
         for tag in new_tags:
             tags.point(store, name, TagFact(tag, manifest.media_type, digest, len(body), now, by), update_refused)
     return Put(digest, manifest.subject)
@@ -135,12 +137,19 @@ def check_digest(body: bytes, reference: Digest | str) -> Digest:
 
 def delete_tag(store: Store, name: str, tag: str) -> None:
     """Take a tag away; its manifest stays. Raises `ManifestUnknown` or `NameUnknown`."""
-    tags.read(store, name, tag)
+    with suppress(Damaged):
+        tags.read(store, name, tag)
     with store.storage.lock(paths.lock(name), shared=False):
-        fact = tags.read(store, name, tag)
         tags.refuse_moving(store, name, tag)
-        tags.renew(store, name, fact.digest)
-        untag(store, name, tag, fact.digest)
+        try:
+            fact = tags.read(store, name, tag)
+        except Damaged:
+            # What it stood for is not known; a note that it leaves is checked against the tag when it is used.
+            repositories.mark(store, name)
+            store.storage.delete(paths.tag(name, tag))
+        else:
+            tags.renew(store, name, fact.digest)
+            untag(store, name, tag, fact.digest)
     store.gathered.changed(name)
 
 
@@ -218,7 +227,9 @@ def _subject(store: Store, name: str, digest: Digest) -> Digest | None:
 
 def _stands_for(store: Store, name: str, tag: str, digest: Digest) -> bool:
     document = _read(store, paths.tag(name, tag))
-    return document is not None and facts.decode_tag(document).digest == digest
+    with suppress(Damaged):
+        return document is not None and facts.decode_tag(document).digest == digest
+    return False
 
 
 def _refuse_child(store: Store, name: str, digest: Digest, seen: set[str]) -> None:
@@ -228,15 +239,17 @@ def _refuse_child(store: Store, name: str, digest: Digest, seen: set[str]) -> No
             continue
         document = _read(store, f"{paths.indexes(name)}/{filename}")
         index = digests.from_filename(filename)
-        lists_it = document is not None and str(digest) in facts.decode_children(document)
-        if lists_it and not _is_superseded(store, name, index):
+        if document is None or str(digest) not in facts.decode_children(document):
+            seen.add(filename)
+            continue
+        # One that is superseded now may be tagged again before the lock is held: it is looked at each time.
+        if not _is_superseded(store, name, index):
             raise Denied(
                 f"the index {index} of {name!r} lists this manifest",
                 "delete that index first",
                 status=405,
                 detail={"digest": str(digest), "index": str(index)},
             )
-        seen.add(filename)
 
 
 def _refuse_several_tags(store: Store, name: str, digest: Digest) -> None:

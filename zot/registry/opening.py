@@ -9,6 +9,7 @@ from dataclasses import replace
 from zot.config import Config
 from zot.config.drivers import StorageDriver
 from zot.config.storage import StoreOptions
+from zot.errors import StartupError
 from zot.registry import paths
 from zot.registry.rules import retention_of
 from zot.registry.store import Store
@@ -17,6 +18,9 @@ from zot.storage.filesystem import Filesystem
 from zot.storage.protocol import Storage
 
 log = logging.getLogger(__name__)
+
+# Changed when an older version could not serve what a newer one has written.
+_FORMAT = b"1\n"
 
 Count = Callable[[], None]
 
@@ -32,6 +36,7 @@ def open_stores(config: Config, *, on_copy: Count | None = None, on_damage: Coun
             storage, has_links, projected = _bucket(options.storage_driver), True, False
         else:
             (storage, has_links), projected = _directory(options, on_copy, on_damage), True
+        _check_format(storage, options)
         return Store(
             storage,
             dedupe=options.dedupe and has_links,
@@ -70,6 +75,20 @@ def _bucket(driver: StorageDriver) -> Storage:
     storage = S3(of_config(driver), private=paths.PRIVATE)
     storage.start()
     return storage
+
+
+def _check_format(storage: Storage, options: StoreOptions) -> None:
+    """Note the format of the store in a new one. Raises `StartupError` for one that a later version wrote."""
+    storage.write(paths.FORMAT, _FORMAT, once=True)
+    found = storage.read(paths.FORMAT)
+    if found != _FORMAT:
+        where = options.root_directory
+        if options.storage_driver is not None:
+            where = f"the bucket {options.storage_driver.bucket}"
+        raise StartupError(
+            f"{where} was written by a later version of zot (format {found[:20].decode(errors='replace').strip()!r})",
+            "use that version, or name another storage.rootDirectory",
+        )
 
 
 def _report(path: str, on_damage: Count) -> None:

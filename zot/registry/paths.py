@@ -2,6 +2,7 @@
 
     _zot-blobs/                                       all that is ours; tools that walk the root for layouts pass it by
         content/<alg>/<2>/<hex>                       each blob once (with dedupe), the master of its hard links
+        format                                        the version of this tree; it is written first of all
         repositories/<name>                           one empty document per repository: the catalogue
         facts/<name>/tags/<tag>                       what a tag stands for; the only document that moves
         facts/<name>/tagged/<alg>-<hex>/<tag>         which tags has this digest; checked against the tag when used
@@ -29,6 +30,7 @@ from zot.oci.digest import Digest
 from zot.oci.names import encode
 
 PRIVATE = "_zot-blobs"
+FORMAT = f"{PRIVATE}/format"
 CATALOGUE = f"{PRIVATE}/repositories"
 DIRTY = f"{PRIVATE}/dirty"
 PROJECTING = f"{PRIVATE}/projecting"

@@ -66,5 +66,16 @@ def _from_fallback_tag(store: Store, name: str, subject: Digest) -> Iterator[tup
         return
     if found.media_type not in media_types.INDEXES:
         return
-    for descriptor in json.loads(found.body).get("manifests") or []:
-        yield str(descriptor["digest"]).replace(":", "-", 1), descriptor
+    for entry in json.loads(found.body).get("manifests") or []:
+        yield str(entry["digest"]).replace(":", "-", 1), _as_listed(entry)
+
+
+def _as_listed(entry: dict[str, object]) -> Descriptor:
+    """Return what a listing shows of an entry that a client wrote itself, and of that only what is as it should be."""
+    shown = {key: entry[key] for key in ("mediaType", "digest", "size")}
+    if isinstance(entry.get("artifactType"), str):
+        shown["artifactType"] = entry["artifactType"]
+    annotations = entry.get("annotations")
+    if isinstance(annotations, dict) and all(isinstance(value, str) for value in annotations.values()):
+        shown["annotations"] = annotations
+    return shown

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from zot.registry import paths
 from zot.registry.caches import Recent, RunningHashes
 from zot.registry.retention import Retention
 from zot.registry.statistics import Gathered
-from zot.storage.protocol import Storage
+from zot.storage.protocol import NotFound, Storage, Unavailable
 
 _MANIFEST_CACHE_BYTES = 32 * 1024 * 1024
 _REMEMBERED_REFERENCES = 500_000
@@ -38,3 +39,10 @@ class Store:
     manifests: Recent[str, bytes] = field(default_factory=lambda: Recent(_MANIFEST_CACHE_BYTES))
     references: Recent[str, frozenset[str]] = field(default_factory=lambda: Recent(_REMEMBERED_REFERENCES))
     hashes: RunningHashes = field(default_factory=RunningHashes)
+
+    def check(self) -> None:
+        """Read what every store has. Raises `StorageError` if the store fails, or is not there any more."""
+        try:
+            self.storage.read(paths.FORMAT)
+        except NotFound:
+            raise Unavailable("the storage is gone: its directory is empty, or is another one") from None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from contextlib import suppress
 
 from zot.errors import Denied, ManifestUnknown, NameUnknown, RegistryError, Unsupported
@@ -10,15 +11,23 @@ from zot.registry import facts, paths, repositories
 from zot.registry.facts import TagFact
 from zot.registry.repositories import Page
 from zot.registry.store import Store
-from zot.storage.protocol import NotFound
+from zot.storage.protocol import Damaged, NotFound
+
+log = logging.getLogger(__name__)
 
 
 def read(store: Store, name: str, tag: str) -> TagFact:
-    """Return what a tag stands for. Raises `ManifestUnknown`, or `NameUnknown` if there is no such repository."""
+    """Return what a tag stands for. Raises `ManifestUnknown`, or `NameUnknown` if there is no such repository.
+
+    A record that can't be read is `Damaged`: pushing the tag again mends it, deleting it takes it away.
+    """
     try:
         fact = facts.decode_tag(store.storage.read(paths.tag(name, tag)))
     except NotFound:
         raise unknown(store, name, tag) from None
+    except Damaged:
+        store.on_damage()
+        raise
     if fact.name != tag:
         # A file system that ignores case has answered for another tag.
         raise unknown(store, name, tag)
@@ -50,7 +59,11 @@ def point(store: Store, name: str, fact: TagFact, update_refused: RegistryError 
             return fact.encode()
         if update_refused is not None:
             raise update_refused
-        known = facts.decode_tag(before)
+        try:
+            known = facts.decode_tag(before)
+        except Damaged as error:
+            log.error("the tag %s of %s is pushed anew: %s", fact.name, name, error)
+            return fact.encode()
         if known.name != fact.name:
             raise Unsupported(
                 f"the tag {known.name!r} is there already, and this storage does not tell upper from lower case",

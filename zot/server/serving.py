@@ -43,7 +43,7 @@ class ServeOptions:
     """
 
     workers: int
-    threads: int = 32
+    threads: int = 128
     graceful_timeout: int = 30
     idle_timeout: int = 60
 
@@ -116,6 +116,9 @@ class _Server(BaseApplication):
             "keepalive": self._options.idle_timeout,
             # This one watches the worker's heartbeat, not its requests.
             "timeout": 120,
+            # As many tags as one push may name, and a bearer token with many rights, need more than the defaults.
+            "limit_request_line": 8190,
+            "limit_request_field_size": 16 * 1024,
             "preload_app": True,
             "control_socket_disable": True,
             "logger_class": _Log,

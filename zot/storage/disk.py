@@ -8,15 +8,16 @@ from __future__ import annotations
 
 import errno
 import os
+import secrets
 from collections.abc import Callable, Iterable
 from contextlib import suppress
-from itertools import count
 from types import TracebackType
 from typing import TypeVar
 
 from zot.storage.linux import sync_filesystem
 from zot.storage.protocol import Full, NotFound, StorageError, Unavailable
 
+_NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
 DIRECTORY_MODE = 0o700
 FILE_MODE = 0o600
 # A directory that was just emptied may be removed by another process between making it and using it.
@@ -36,7 +37,6 @@ class Disk:
     def __init__(self, temporary: str, *, commit: bool) -> None:
         self._temporary = temporary
         self._commit = commit
-        self._numbers = count()
 
     def sync_file(self, fd: int) -> None:
         """Make the content of an open file durable."""
@@ -68,8 +68,8 @@ class Disk:
             return
         except FileNotFoundError:
             self.make_directories(os.path.dirname(directory))
-            self.make_directories(directory, sync_last=sync_last)
-            return
+            with suppress(FileExistsError):
+                os.mkdir(directory, DIRECTORY_MODE)
         if sync_last:
             self.sync_directory(os.path.dirname(directory))
 
@@ -100,7 +100,7 @@ class Disk:
     def write_unsynced(self, path: str, content: bytes) -> None:
         """Give a file this content; after a power cut it may have none, or not be there."""
         temporary = self.temporary_name()
-        fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, FILE_MODE)
+        fd = os.open(temporary, _NEW, FILE_MODE)
         try:
             write_all(fd, content)
         finally:
@@ -114,7 +114,7 @@ class Disk:
 
     def temporary_name(self) -> str:
         """Return a path that no other file has."""
-        return f"{self._temporary}/{os.getpid()}-{next(self._numbers)}"
+        return f"{self._temporary}/{secrets.token_hex(12)}"
 
     def write(self, path: str, content: bytes, *, new_directory: bool = False) -> None:
         """Give a file this content, at once or not at all, and make its name durable."""
@@ -128,7 +128,7 @@ class Disk:
 
     def _write_and_rename(self, path: str, content: bytes, new_directory: bool) -> None:
         temporary = self.temporary_name()
-        fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, FILE_MODE)
+        fd = os.open(temporary, _NEW, FILE_MODE)
         try:
             try:
                 write_all(fd, content)

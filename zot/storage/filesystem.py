@@ -76,7 +76,7 @@ class Filesystem:
             fd = os.open(path, flags, FILE_MODE)
         try:
             with self._errors:
-                self._hold(fd)
+                self._hold(fd, path)
                 held = FileUpload(fd, path, self._errors)
             yield held
         finally:
@@ -102,12 +102,7 @@ class Filesystem:
                 upload.discard()
                 return
             stamp(upload.fd)
-            try:
-                self._disk.sync_file(upload.fd)
-            except OSError:
-                # The kernel may have dropped what it could not write, and would call a second sync a success.
-                upload.discard()
-                raise
+            self._sync_once(upload)
             is_new = self._disk.in_directory(
                 path, lambda: self.sharing.take_over(upload, path), sync_last=not new_directory
             )
@@ -234,13 +229,27 @@ class Filesystem:
             raise NotFound(f"{key!r} is not a key")
         return f"{self._root}/{key}"
 
-    def _hold(self, fd: int) -> None:
+    def _sync_once(self, upload: FileUpload) -> None:
+        """Sync an upload; if that fails it is forgotten, as the kernel may report success the next time."""
+        try:
+            self._disk.sync_file(upload.fd)
+        except OSError:
+            upload.discard()
+            raise
+
+    def _hold(self, fd: int, path: str) -> None:
         try:
             fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise Busy("another request is writing to this upload") from None
-        if os.fstat(fd).st_nlink == 0:
-            raise NotFound("the upload was finished or cancelled by another request")
+        found = os.fstat(fd)
+        with suppress(FileNotFoundError):
+            if os.path.samestat(os.stat(path), found):
+                if found.st_nlink == 1:
+                    return
+                # It had become content when a crash came: to write to it now would be to write to that.
+                os.unlink(path)
+        raise NotFound("the upload was finished or cancelled by another request")
 
     def _replace(self, path: str, found: tuple[bytes | None, bool], after: bytes, new_directory: bool) -> None:
         before, alone = found
