@@ -6,6 +6,7 @@ import json
 import time
 from collections.abc import Iterator
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -411,7 +412,7 @@ def test_an_index_that_is_tagged_again_protects_its_children(
         push_manifest("a", body, "latest", media_type=OCI_INDEX)
     real = manifests._delete_some
 
-    def tagged_again_before(*arguments: object) -> bool:
+    def tagged_again_before(*arguments: Any) -> bool:
         push_manifest("a", lists_it, "latest", media_type=OCI_INDEX)
         return bool(real(*arguments))
 
