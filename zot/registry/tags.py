@@ -97,7 +97,7 @@ def refuse_moving(store: Store, name: str, tag: str, digest: Digest | None = Non
         return
     try:
         known = read(store, name, tag)
-    except (ManifestUnknown, NameUnknown):
+    except (ManifestUnknown, NameUnknown, Damaged):
         return
     if known.digest != digest:
         raise _immutable(name, tag)
