@@ -24,6 +24,7 @@ setup(
         "click>=8.1",
         "cryptography>=43",
         "flask>=3.1,<4",
+        "flask-login>=0.6.3,<0.7",
         "google-re2>=1.1",
         # The server reaches into gunicorn's thread worker and body readers, which are not public.
         "gunicorn>=27,<28",

@@ -15,6 +15,7 @@ from zot.auth.accounts import Directory
 from zot.auth.dates import now, read_date, write_date
 from zot.auth.keys import ApiKeys, Key, Wanted
 from zot.auth.opening import Opener
+from zot.auth.sessions import Sessions
 from zot.config import Config
 from zot.errors import StartupError, Unavailable
 from zot.registry import paths
@@ -105,8 +106,10 @@ def revoke(identifier: str, config: str | None, output: Output) -> None:
 
 
 def _open(config: Config) -> tuple[ApiKeys, list[Directory]]:
-    keys = ApiKeys(open_store(config).default.storage, paths.API_KEYS)
-    return keys, list(Opener(1, keys).open(config.http).directories.values())
+    storage = open_store(config).default.storage
+    keys = ApiKeys(storage, paths.API_KEYS)
+    opener = Opener(1, keys, Sessions(storage, paths.SESSIONS))
+    return keys, list(opener.open(config.http).directories.values())
 
 
 def _origin(user: str, directories: list[Directory]) -> str:

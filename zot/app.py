@@ -17,8 +17,10 @@ from zot.api.guard import Guard, check_guarded
 from zot.api.metrics import metrics
 from zot.api.rendering import register_errors
 from zot.api.request_log import RequestLog
+from zot.api.sessions import keep_sessions
 from zot.auth.keys import ApiKeys
 from zot.auth.opening import Opener
+from zot.auth.sessions import Sessions
 from zot.config import Config
 from zot.config.publication import Live, Publication
 from zot.cores import Cores
@@ -40,7 +42,8 @@ def create_app(config: Config, publication: Publication | None = None, *, thread
     )
     damages = Counter("zot_storage_damages", "Content found missing or wrong when it was used.", registry=counted)
     stores = open_stores(config, on_copy=copies.inc, on_damage=damages.inc)
-    opener = Opener(threads, ApiKeys(stores.default.storage, paths.API_KEYS))
+    storage = stores.default.storage
+    opener = Opener(threads, ApiKeys(storage, paths.API_KEYS), Sessions(storage, paths.SESSIONS))
     guard = Guard(opener.open(config.http))
 
     app = Flask("zot", static_folder=None)
@@ -51,6 +54,7 @@ def create_app(config: Config, publication: Publication | None = None, *, thread
     app.register_blueprint(metrics(stores, guard, _over_all_workers(counted)))
     register_errors(app)
     app.extensions["guard"] = guard
+    keep_sessions(app, lambda: guard.authority)
     app.extensions["stores"] = stores
     check_guarded(app)
     live = Live(partial(_prepare, opener, guard), publication)

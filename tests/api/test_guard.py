@@ -22,6 +22,7 @@ EXPECTED = {
     ("/zot/auth/apikey", "DELETE"): Action.ACCOUNT,
     ("/zot/auth/apikey", "GET"): Action.ACCOUNT,
     ("/zot/auth/apikey", "POST"): Action.ACCOUNT,
+    ("/zot/auth/logout", "POST"): Action.LOGIN,
     ("/v2/_catalog", "GET"): Action.LIST,
     ("/v2/<repository:name>/blobs/<digest>", "DELETE"): Action.DELETE,
     ("/v2/<repository:name>/blobs/<digest>", "GET"): Action.READ,
@@ -83,7 +84,7 @@ def test_a_view_runs_only_if_it_may(app: Flask, client: FlaskClient) -> None:
     policy = Nothing()
     app.extensions["guard"].authority = Authority(policy)
     for (rule, method), action in EXPECTED.items():
-        if action is Action.HEALTH:
+        if action in (Action.HEALTH, Action.LOGIN):
             assert client.open(rule, method=method).status_code == 200
             continue
         path = rule.replace("<repository:name>", "some/repo").replace("<digest>", "bad").replace("<reference>", "v1")

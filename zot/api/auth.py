@@ -7,13 +7,14 @@ from typing import Any
 from flask import Blueprint, Response, request
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from zot.api import bodies
+from zot.api import bodies, sessions
 from zot.api.guard import Guard, Routes
 from zot.api.rendering import document
 from zot.auth.actions import Action
 from zot.auth.dates import now, read_date, write_date
 from zot.auth.keys import ApiKeys, Key, Wanted
 from zot.auth.principal import Principal
+from zot.auth.sessions import COOKIE
 from zot.errors import ManifestInvalid, RegistryError
 
 _MOST_BYTES = 8 * 1024
@@ -65,10 +66,17 @@ class KeyViews:
         return keys
 
 
+def log_out() -> Response:
+    """End the session of the caller's cookie, on every worker."""
+    sessions.end(request.cookies.get(COOKIE, ""))
+    return document({})
+
+
 def auth(guard: Guard) -> Blueprint:
     """Make the blueprint."""
     blueprint = Blueprint("auth", __name__)
     routes = Routes(blueprint, guard)
+    routes.add("/zot/auth/logout", ["POST"], Action.LOGIN, log_out)
     keys = KeyViews(guard)
     routes.add("/zot/auth/apikey", ["POST"], Action.ACCOUNT, keys.create)
     routes.add("/zot/auth/apikey", ["GET"], Action.ACCOUNT, keys.list)

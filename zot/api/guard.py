@@ -7,10 +7,13 @@ from functools import wraps
 from typing import Any
 
 from flask import Blueprint, Flask, Response, request
+from werkzeug.http import parse_cookie
 
+from zot.api import sessions
 from zot.auth.actions import Action
 from zot.auth.authority import Authority
-from zot.auth.principal import ANONYMOUS, Credentials, Principal
+from zot.auth.principal import ANONYMOUS, Credentials, Principal, Via
+from zot.auth.sessions import COOKIE
 from zot.errors import Denied, NameInvalid, RegistryError, Unauthorized
 from zot.oci import names
 
@@ -19,6 +22,7 @@ View = Callable[..., Response]
 # Where the server puts the client's certificate, in DER. No header of a request can get there.
 CERTIFICATE = "zot.certificate"
 
+_FOR_ALL = (Action.HEALTH, Action.LOGIN)
 # Clients that take an answer of 200 to their first question for a registry without logins, and then never send one.
 _ASK_FIRST = ("Docker-Client", "docker/", "containers/", "skopeo/", "Buildah/", "libpod/", "go-containerregistry/")
 
@@ -38,14 +42,21 @@ class Guard:
         Raises `Unauthorized` for an anonymous caller and for wrong credentials, `Denied` for a known caller who may
         not, and `TooManyRequests` while too many logins fail.
         """
-        if action is Action.HEALTH:
+        if action in _FOR_ALL:
             return ANONYMOUS
-        principal = self.identify(credentials)
-        refused = self.refusal(principal, action, repository)
-        if refused is None and action is Action.PING and not principal.name:
-            refused = self._challenge_at_first(credentials)
-        if refused is not None:
-            raise refused
+        try:
+            principal = self.identify(credentials)
+            refused = self.refusal(principal, action, repository)
+            if refused is None and action is Action.PING and not principal.name:
+                refused = self._challenge_at_first(credentials)
+            if refused is not None:
+                raise refused
+        except Unauthorized as error:
+            if credentials.asks_itself:
+                error.headers.pop("WWW-Authenticate", None)
+            raise
+        if principal.name and self.authority.origins.is_foreign(credentials):
+            raise Denied("a page of another origin asks for this", "do it on the registry's own page")
         return principal
 
     def identify(self, credentials: Credentials) -> Principal:
@@ -129,7 +140,10 @@ class Routes:
             _refuse_encoded_slash(environ.get("RAW_URI", ""))
             if name is not None:
                 names.check_repository(name)
-            principal = guard.admit(credentials(environ), action, name)
+            shown = credentials(environ)
+            principal = guard.admit(shown, action, name)
+            if principal.via is Via.PASSWORD and (action is Action.PING or shown.asks_itself):
+                sessions.begin(principal, f"{shown.address}\n{shown.agent}")
             if wants_principal:
                 arguments["principal"] = principal
             return view(**arguments)
@@ -145,6 +159,12 @@ def credentials(environ: dict[str, Any]) -> Credentials:
         environ.get("REMOTE_ADDR", ""),
         environ.get("HTTP_USER_AGENT", ""),
         environ.get(CERTIFICATE, b""),
+        parse_cookie(environ).get(COOKIE, "") if "HTTP_COOKIE" in environ else "",
+        environ.get("REQUEST_METHOD", ""),
+        environ.get("HTTP_HOST", ""),
+        environ.get("HTTP_ORIGIN", ""),
+        environ.get("HTTP_SEC_FETCH_SITE", ""),
+        "HTTP_X_ZOT_API_CLIENT" in environ,
     )
 
 

@@ -116,7 +116,7 @@ class AccessControl:
         )
 
     def _allows_on_registry(self, principal: Principal, action: Action) -> bool:
-        if action is Action.HEALTH:
+        if action in (Action.HEALTH, Action.LOGIN):
             return True
         if action is Action.ACCOUNT:
             return bool(principal.name)

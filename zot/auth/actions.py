@@ -9,13 +9,14 @@ from enum import Enum
 class Action(Enum):
     """What a route does, declared when it is registered, or what access control grants.
 
-    HEALTH, PING and METRICS are about no repository. ACCOUNT is what somebody does with their own API keys. LIST is the
-    catalogue, whose entries are filtered by READ. UPDATE is to move a tag that is there: no route is declared with it,
-    as that is known only when the tag is swapped.
+    HEALTH, PING and METRICS are about no repository, LOGIN is for those who log in or out, ACCOUNT is what somebody
+    does with their own API keys. LIST is the catalogue, whose entries are filtered by READ. UPDATE is to move a tag
+    that is there: no route is declared with it, as that is known only when the tag is swapped.
     DETECT is no right but a wish: that the delete of a manifest with several tags is refused.
     """
 
     HEALTH = "health"
+    LOGIN = "login"
     METRICS = "metrics"
     ACCOUNT = "manage API keys"
     PING = "ping"

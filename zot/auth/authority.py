@@ -8,8 +8,10 @@ from zot.auth.accounts import Directory
 from zot.auth.actions import Action
 from zot.auth.chain import Chain
 from zot.auth.keys import ApiKeys
+from zot.auth.origins import Origins
 from zot.auth.policy import Decision, Policy
 from zot.auth.principal import Credentials, Principal, Via
+from zot.auth.sessions import Sessions
 from zot.errors import Unauthorized
 
 Challenge = Callable[[Action, str | None], Mapping[str, str]]
@@ -32,6 +34,8 @@ class Authority:
 
     `delay` holds up whoever fails to log in. `keys` are the API keys, if there may be any, and
     `directories` those who vouch for users, by their names, in the order in which they are asked.
+    `sessions` are those of browsers, whose cookies go over TLS only if `secure_cookies`; `origins` tell whose pages may
+    change something with a login.
     """
 
     def __init__(
@@ -42,11 +46,17 @@ class Authority:
         delay: Callable[[], None] = lambda: None,
         keys: ApiKeys | None = None,
         directories: Mapping[str, Directory] | None = None,
+        sessions: Sessions | None = None,
+        secure_cookies: bool = False,
+        origins: Origins = Origins(),  # noqa: B008  # immutable
     ) -> None:
         self.policy = policy
         self.challenge = challenge
         self.keys = keys
         self.directories = dict(directories or {})
+        self.sessions = sessions
+        self.secure_cookies = secure_cookies
+        self.origins = origins
         self._chain = chain or Chain()
         self._delay = delay
 

@@ -12,8 +12,10 @@ from zot.auth.htpasswd import Htpasswd
 from zot.auth.key_login import KeyLogin
 from zot.auth.keys import ApiKeys
 from zot.auth.ldap import Ldap, LdapSettings
+from zot.auth.origins import Origins
 from zot.auth.policy import OpenPolicy, Policy
 from zot.auth.remembered import Remembered
+from zot.auth.sessions import SessionLogin, Sessions
 from zot.auth.throttle import FailDelay, OneAtATime, Queue, Throttle
 from zot.config.access import AccessControl as AccessControlSettings
 from zot.config.access import Policy as PolicySettings
@@ -31,13 +33,14 @@ _REMEMBER = 60.0
 class Opener:
     """Makes authorities, one after the other as the configuration changes; holds what outlives each of them.
 
-    `threads` is how many requests a worker serves at the same time, `keys` are the API keys of the registry, if they
-    are turned on. Made before the workers fork.
+    `threads` is how many requests a worker serves at the same time; `keys`, used where they are turned on, and
+    `sessions` are those of the registry. Made before the workers fork.
     """
 
-    def __init__(self, threads: int, keys: ApiKeys) -> None:
+    def __init__(self, threads: int, keys: ApiKeys, sessions: Sessions) -> None:
         self._threads = threads
         self._keys = keys
+        self._sessions = sessions
         self._throttle = Throttle()
         self._queue = Queue(max(threads // 4, 4))
         self._one_at_a_time = OneAtATime()
@@ -54,12 +57,18 @@ class Opener:
             headers.append(Basic(sources, Remembered(_REMEMBER), self._throttle, self._queue, login))
         return Authority(
             _policy(http),
-            Chain(headers, _others(http)),
+            Chain(headers, [*self._cookies(headers, directories), *_others(http)]),
             basic_challenge(http.realm or DEFAULT_REALM) if headers else no_challenge,
             FailDelay(auth.fail_delay, self._threads // 4).wait,
             keys,
             directories,
+            self._sessions,
+            _is_secure(http) if auth.secure_session is None else auth.secure_session,
+            Origins((http.external_url, *http.allow_origin)),
         )
+
+    def _cookies(self, headers: list[Basic], directories: dict[str, Directory]) -> list[Authenticator]:
+        return [SessionLogin(self._sessions, directories)] if headers else []
 
     def _sources(self, auth: Auth) -> list[PasswordSource]:
         sources: list[PasswordSource] = []
@@ -77,6 +86,11 @@ def _others(http: Http) -> list[Authenticator]:
     from zot.auth.certificates import Certificates
 
     return [Certificates((http.auth and http.auth.mtls) or Mtls())]
+
+
+def _is_secure(http: Http) -> bool:
+    """Tell whether browsers come by TLS."""
+    return bool(http.tls and http.tls.cert) or http.external_url.startswith("https://")
 
 
 def _ldap_settings(settings: LdapSection) -> LdapSettings:

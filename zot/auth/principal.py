@@ -56,9 +56,17 @@ class Credentials(NamedTuple):
 
     `authorization` has all headers of that name, joined by commas. `address` is the network address of the peer.
     `certificate` is the client's, in DER, which the TLS handshake has verified.
+    `session` is the cookie of that name. `method`, `host`, `origin` and `site` (Sec-Fetch-Site) tell whether a browser
+    sends this for somebody else's page. `asks_itself` is for clients that have a login form of their own.
     """
 
     authorization: str = ""
     address: str = ""
     agent: str = ""
     certificate: bytes = b""
+    session: str = ""
+    method: str = "GET"
+    host: str = ""
+    origin: str = ""
+    site: str = ""
+    asks_itself: bool = False

@@ -160,6 +160,7 @@ class Auth(Section):
         None, "Where sessions are kept; in the store if left out.", acted_on=False
     )
     secure_session: bool | None = setting(
-        None, "Send session cookies over TLS only; as TLS is on, if left out.", acted_on=False
+        None,
+        "Send session cookies over TLS only; as TLS is on, if left out.",
     )
     mtls: Mtls | None = setting(None, "How a client's certificate becomes a user; see tls.cacert.", name="mtls")

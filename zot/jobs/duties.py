@@ -7,7 +7,8 @@ import time
 from collections.abc import Callable
 from typing import NamedTuple
 
-from zot.registry import layout, uploads
+from zot.auth.sessions import Sessions
+from zot.registry import layout, paths, uploads
 from zot.registry.store import Store
 
 log = logging.getLogger(__name__)
@@ -30,7 +31,15 @@ def of(store: Store) -> list[Duty]:
     return [
         *([projection] if store.projected else []),
         Duty(lambda: sweep_uploads(store), pace=3600),
+        Duty(lambda: sweep_sessions(store), pace=3600),
     ]
+
+
+def sweep_sessions(store: Store) -> None:
+    """Forget the sessions of browsers that are over."""
+    swept = Sessions(store.storage, paths.SESSIONS).sweep()
+    if swept:
+        log.info("%d sessions that are over were dropped", swept)
 
 
 def sweep_uploads(store: Store) -> None:

@@ -9,7 +9,8 @@
         facts/<name>/manifests/<alg>-<hex>            this manifest belongs here, tagged or not
         facts/<name>/indexes/<alg>-<hex>              the children of an index
         facts/<name>/referrers/<alg>-<hex>/<alg>-<hex>    subject, then referrer: its descriptor
-        keys/                                         API keys, see zot.auth.keys
+        keys/                                         API keys, see `zot.auth.keys`
+        sessions/                                     sessions of browsers, see `zot.auth.sessions`
         dirty/<name>                                  something changed here since index.json was written
         projecting/<name>                             index.json is being written
         statistics/<name>                             who was pulled how often and when, see `zot.registry.statistics`
@@ -40,6 +41,7 @@ WAITING = f"{PRIVATE}/waiting"
 STATISTICS = f"{PRIVATE}/statistics"
 JOBS = f"{PRIVATE}/jobs"
 API_KEYS = f"{PRIVATE}/keys"
+SESSIONS = f"{PRIVATE}/sessions"
 _FACTS = f"{PRIVATE}/facts"
 
 
