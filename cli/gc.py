@@ -15,6 +15,7 @@ from cli.store import human_size
 from zot.config import Config
 from zot.gc import passes
 from zot.gc.cleaning import Cleaned
+from zot.gc.scrubbing import Scrubbed
 from zot.jobs import kinds, records
 from zot.jobs.records import Record
 from zot.jobs.running import Run
@@ -102,8 +103,9 @@ class _Listing:
         self._output = output
         self.items: list[dict[str, Any]] = []
 
-    def add(self, done: Cleaned) -> None:
+    def add(self, done: Cleaned | Scrubbed) -> None:
         """Take in what became of a repository."""
+        assert isinstance(done, Cleaned), "nothing is scrubbed here"
         for one in done.removed:
             reason = one.why or one.reason.value
             if self._output.json:

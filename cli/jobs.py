@@ -14,6 +14,7 @@ from cli.output import Output
 from cli.store import open_store
 from zot.config import Config
 from zot.gc.cleaning import Cleaned
+from zot.gc.scrubbing import Scrubbed
 from zot.jobs.lease import HeldError
 from zot.jobs.records import Record
 from zot.jobs.running import Run
@@ -61,7 +62,11 @@ def chosen(stores: Stores, repository: str | None, output: Output) -> list[tuple
 
 
 def work(
-    store: Store, record: Record, job: Callable[[Run], None], output: Output, shown: Callable[[Cleaned], None]
+    store: Store,
+    record: Record,
+    job: Callable[[Run], None],
+    output: Output,
+    shown: Callable[[Cleaned | Scrubbed], None],
 ) -> Record:
     """Run a job in this process, with a progress bar on a terminal; after Ctrl-C or SIGTERM it ends in order."""
     told: list[int] = []
@@ -70,7 +75,7 @@ def work(
     total = sum(1 for _ in repositories.names(store))
     with output.progress(record.kind, total) as advance:
 
-        def show(done: Cleaned) -> None:
+        def show(done: Cleaned | Scrubbed) -> None:
             advance(1)
             shown(done)
 

@@ -31,6 +31,7 @@ COMMANDS = {
     "Clean up": {
         "gc": "cli.gc:gc",
         "retention": "cli.retention:retention",
+        "scrub": "cli.scrub:scrub",
         "job": "cli.job:job",
     },
     "About this program": {

@@ -127,6 +127,23 @@ def test_a_pull_is_seen_soon(server: Server) -> None:
     wait_until(lambda: document(server, "retention", "explain", "team/pulled:v1")["pulled"], "the pull is written", 30)
 
 
+def test_scrub_finds_damage_and_lets_it_be_pushed_anew(server: Server) -> None:
+    """A changed byte: tag and blob are named, it leaves with 1, the server answers 404, and a push mends it."""
+    push(server, "decayed", "latest", "precious")
+    digest = digest_of(b"precious")
+    assert run(server, "scrub", "run", "--repo", "decayed").stdout.endswith("in 1 repositories: 0 problems\n")
+    (server.root / "decayed/blobs/sha256" / digest.partition(":")[2]).write_bytes(b"Precious")
+    done = run(server, "scrub", "run", "--repo", "decayed", status=1)
+    assert "latest" in done.stdout
+    assert digest in done.stdout
+    assert server.request("GET", f"/v2/decayed/blobs/{digest}")[0] == 404
+    (again,) = document(server, "scrub", "run", "--repo", "decayed", status=1)
+    assert "is missing" in again["problems"][0]
+    push(server, "decayed", "latest", "precious")
+    assert server.request("GET", f"/v2/decayed/blobs/{digest}")[2] == b"precious"
+    run(server, "scrub", "run", "--repo", "decayed")
+
+
 def test_runs_are_listed_and_shown(server: Server) -> None:
     """The list and one run, for people and for programs, tell the same."""
     push(server, "shown", "latest", "a")

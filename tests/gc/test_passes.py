@@ -15,6 +15,7 @@ from zot.gc import passes
 from zot.gc.cleaning import Cleaned
 from zot.gc.clock import Reading
 from zot.gc.passes import Settings
+from zot.gc.scrubbing import Scrubbed
 from zot.oci.globs import compile_glob
 from zot.oci.patterns import Pattern
 from zot.registry import blobs, manifests, paths, repositories
@@ -43,6 +44,10 @@ class Watcher:
         """Remember the name."""
         self.names.append(done.plan.name)
         self.removed += len(done.removed)
+
+    def scrubbed(self, done: Scrubbed) -> None:
+        """Remember the name."""
+        self.names.append(done.repository)
 
     def dropped(self, what: str, size: int) -> None:
         """Remember what it was."""

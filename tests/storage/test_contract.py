@@ -189,7 +189,7 @@ def test_what_is_set_aside_is_served_no_more(storage: Storage) -> None:
     """Damaged content is not there any more under its key, until it is put anew."""
     put(storage, "a/one", b"damaged", shared=SHARED)
     storage.vouch("a/one")
-    storage.set_aside("a/one")
+    storage.set_aside("a/one", shared=SHARED)
     with pytest.raises(NotFound):
         storage.open("a/one")
 

@@ -131,7 +131,7 @@ class Extensions(Section):
 
     metrics: Metrics | None = setting(None, "Counters and times for Prometheus.", acted_on=False)
     sync: Sync | None = setting(None, "Which other registries this one mirrors.", reload=True, acted_on=False)
-    scrub: Scrub | None = setting(None, "Reading everything again now and then.", reload=True, acted_on=False)
+    scrub: Scrub | None = setting(None, "Reading everything again now and then.", reload=True)
     search: Search | None = setting(None, "Searching over images.", acted_on=False)
     ui: Ui | None = setting(None, "The pages for a browser.", acted_on=False)
     lint: Lint | None = setting(None, "What a manifest must have to be accepted.", acted_on=False)

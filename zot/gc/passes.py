@@ -15,6 +15,8 @@ from typing import NamedTuple, Protocol
 
 from zot.gc.cleaning import Cleaned, clean
 from zot.gc.deciding import NEVER
+from zot.gc.hashing import Hashing
+from zot.gc.scrubbing import Scrubbed, Scrubber
 from zot.oci import names
 from zot.registry import paths, repositories, uploads
 from zot.registry.store import Store
@@ -22,7 +24,8 @@ from zot.storage.protocol import NotFound
 
 log = logging.getLogger(__name__)
 
-_POSITION = f"{paths.JOBS}/gc-position"
+_GC_POSITION = f"{paths.JOBS}/gc-position"
+_SCRUB_POSITION = f"{paths.JOBS}/scrub-position"
 # How far a full pass has come is noted this often, in seconds.
 _NOTED = 5.0
 _DAY = 24 * 3600.0
@@ -38,6 +41,9 @@ class Watch(Protocol):
 
     def cleaned(self, done: Cleaned) -> None:
         """Be told what became of a repository."""
+
+    def scrubbed(self, done: Scrubbed) -> None:
+        """Be told what was found in a repository."""
 
     def dropped(self, what: str, size: int) -> None:
         """Be told that something of the storage's own went, of so many bytes."""
@@ -73,19 +79,33 @@ def over_changed(store: Store, settings: Settings, watch: Watch) -> None:
 
 def over_all(store: Store, settings: Settings, watch: Watch, *, resume: bool) -> None:
     """Clean all repositories, then drop what crashes left of the storage's own."""
-    after = _position(store) if resume else ""
+    for name in _all(store, _GC_POSITION, watch, resume=resume):
+        watch.cleaned(clean_one(store, name, settings, watch.go_on))
+    if not settings.dry_run:
+        drop_leftovers(store, watch)
+
+
+def scrub_all(store: Store, rate: float, watch: Watch, *, resume: bool) -> None:
+    """Read everything again, at most `rate` bytes a second; 0 is any number."""
+    hashing = Hashing(rate)
+    for name in _all(store, _SCRUB_POSITION, watch, resume=resume):
+        watch.scrubbed(Scrubber(store, name, hashing, watch.go_on).scrub())
+
+
+def _all(store: Store, position: str, watch: Watch, *, resume: bool) -> Iterator[str]:
+    """Yield all repositories; with `resume` from where the last pass stopped, noting how far this one has come."""
+    after = _position(store, position) if resume else ""
     if after:
-        log.info("garbage collection goes on after %s", after)
+        log.info("a pass over all repositories goes on after %s", after)
     noted = time.monotonic()
     for name in repositories.names(store, after):
         watch.go_on()
-        watch.cleaned(clean_one(store, name, settings, watch.go_on))
+        yield name
         if resume and time.monotonic() - noted > _NOTED:
-            store.storage.write(_POSITION, json.dumps({"after": name}).encode())
+            store.storage.write(position, json.dumps({"after": name}).encode())
             noted = time.monotonic()
-    if not settings.dry_run:
-        drop_leftovers(store, watch)
-        store.storage.delete(_POSITION)
+    if resume:
+        store.storage.delete(position)
 
 
 def clean_one(store: Store, name: str, settings: Settings, go_on: Callable[[], None]) -> Cleaned:
@@ -139,8 +159,8 @@ def _modified(store: Store, key: str) -> float:
         return NEVER
 
 
-def _position(store: Store) -> str:
+def _position(store: Store, key: str) -> str:
     try:
-        return str(json.loads(store.storage.read(_POSITION))["after"])
+        return str(json.loads(store.storage.read(key))["after"])
     except NotFound:
         return ""

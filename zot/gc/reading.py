@@ -14,7 +14,7 @@ from zot.registry import facts, paths, repositories, statistics
 from zot.registry.facts import TagFact
 from zot.registry.statistics import Pulled, Pulls
 from zot.registry.store import Store
-from zot.storage.protocol import NotFound, Stat
+from zot.storage.protocol import Damaged, NotFound, Stat
 
 _NEVER = Pulled(0, 0.0)
 
@@ -93,7 +93,7 @@ class Reader:
     def _node(self, digest: Digest, media_type: str, pushed: float, pulled: float) -> Node:
         try:
             parsed = self._parse(digest, media_type)
-        except (NotFound, ManifestInvalid) as error:
+        except (NotFound, Damaged, ManifestInvalid) as error:
             why = "its content is gone" if isinstance(error, NotFound) else str(error)
             self._unreadable.add(digest)
             self._problems.append(f"the manifest {digest} can't be read, so only tags are removed here: {why}")

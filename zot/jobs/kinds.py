@@ -16,6 +16,8 @@ log = logging.getLogger(__name__)
 # A full pass is made once a day, or as often as it takes at most this part of the time.
 _DAY = 24 * 3600.0
 _PART = 20
+# Scrub reads so many bytes a second.
+SCRUB_RATE = 64e6
 
 
 def collect(run: Run) -> None:
@@ -55,4 +57,9 @@ def is_full_pass_due(run: Run) -> bool:
     return True
 
 
-SCHEDULED: dict[str, Callable[[Run], None]] = {"gc": collect}
+def scrub(run: Run) -> None:
+    """Read everything again, from where the last run stopped."""
+    passes.scrub_all(run.store, SCRUB_RATE, run, resume=True)
+
+
+SCHEDULED: dict[str, Callable[[Run], None]] = {"gc": collect, "scrub": scrub}

@@ -21,7 +21,7 @@ from types import FrameType
 from zot.config import Config
 from zot.jobs import duties
 from zot.jobs.duties import Duty
-from zot.jobs.scheduler import PROCESSES, Scheduler, Timing
+from zot.jobs.scheduler import PROCESSES, SHORTEST_SCRUB, Scheduler, Timing
 from zot.logs import configure
 from zot.registry.opening import open_stores
 from zot.storage.protocol import Lapsed, Storage, StorageError, Unavailable
@@ -115,6 +115,9 @@ def timings(config: Config, route: str) -> list[Timing]:
     found = []
     if options.gc:
         found.append(Timing("gc", options.gc_interval.total_seconds(), options.gc_time_window))
+    scrub = config.extensions.scrub
+    if scrub is not None and scrub.enable:
+        found.append(Timing("scrub", max(scrub.interval.total_seconds(), SHORTEST_SCRUB)))
     return found
 
 

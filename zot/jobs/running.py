@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable
 
 from zot.gc.cleaning import Cleaned
+from zot.gc.scrubbing import Scrubbed
 from zot.jobs import lease, records
 from zot.jobs.lease import Lease
 from zot.jobs.records import Record
@@ -33,7 +34,12 @@ class Run:
     """A run under way. `stopping` tells whether it is to end; `shown` is told each repository that is done."""
 
     def __init__(
-        self, store: Store, record: Record, held: Lease, stopping: Callable[[], bool], shown: Callable[[Cleaned], None]
+        self,
+        store: Store,
+        record: Record,
+        held: Lease,
+        stopping: Callable[[], bool],
+        shown: Callable[[Cleaned | Scrubbed], None],
     ) -> None:
         self.store = store
         self.record = record
@@ -57,10 +63,27 @@ class Run:
             )
         for problem in done.plan.problems:
             self.record.complain(f"{done.plan.name}: {problem}")
+        self._tell(done)
+
+    def _tell(self, done: Cleaned | Scrubbed) -> None:
+        """Show what was done, and keep the record now and then."""
         self._shown(done)
         if time.monotonic() - self._saved > _SAVED:
             records.save(self.store.storage, self.record)
             self._saved = time.monotonic()
+
+    def scrubbed(self, done: Scrubbed) -> None:
+        """Note what was found in a repository."""
+        record = self.record
+        record.repositories += 1
+        for key, count in (("manifests", done.manifests), ("blobs", done.blobs), ("bytes", done.size)):
+            record.notes[key] = record.notes.get(key, 0) + count
+        for finding in done.findings:
+            kind = "mended" if finding.mended else "damaged"
+            record.add(done.repository, kind, str(finding.digest), 0, finding.problem)
+            where = " ".join(f"{done.repository}:{tag}" for tag in finding.tags) or done.repository
+            record.complain(f"{where}: {finding.digest}: {finding.problem}")
+        self._tell(done)
 
     def dropped(self, what: str, size: int) -> None:
         """Note that something of the storage's own went."""
@@ -73,7 +96,7 @@ def run(
     work: Callable[[Run], None],
     *,
     stopping: Callable[[], bool] = lambda: False,
-    shown: Callable[[Cleaned], None] = lambda _: None,
+    shown: Callable[[Cleaned | Scrubbed], None] = lambda _: None,
 ) -> Record:
     """Do some work and return the record of it. Raises `HeldError` if it is being done already."""
     with lease.take(store.storage, _LEASES.get(record.kind, record.kind)) as held:

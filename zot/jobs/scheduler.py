@@ -33,6 +33,8 @@ PROCESSES = 2
 _JUMP = 30.0
 # A job that failed, or that another server does, is tried again after so many seconds at the soonest.
 _AGAIN = 60.0
+# Scrub begins at the soonest so many seconds after it ended, as zot has it.
+SHORTEST_SCRUB = 2 * 3600.0
 _STOPPED_IN = 10.0
 
 

@@ -76,7 +76,7 @@ def _examine(store: Store, name: str, digest: Digest, found: Content) -> None:
     log.error("%s of %s was damaged behind our back; it is set aside and served no more", digest, name)
     store.on_damage()
     with suppress(NotFound):
-        store.storage.set_aside(key)
+        store.storage.set_aside(key, shared=paths.content(digest))
     raise BlobUnknown(
         f"the blob {digest} of {name!r} was damaged on the server and has been set aside",
         "push it again",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
+from collections.abc import Iterator
 from contextlib import suppress
 from itertools import islice
 from typing import NamedTuple
@@ -47,6 +48,15 @@ class Put(NamedTuple):
 
     digest: Digest
     subject: Digest | None
+
+
+class Derived(NamedTuple):
+    """A fact that follows from a manifest's content: about what, and its document."""
+
+    what: str
+    key: str
+    document: bytes
+    new_directory: bool
 
 
 def describe(store: Store, name: str, reference: Digest | str) -> Described:
@@ -106,11 +116,8 @@ def put(
         repositories.ensure(store, name)
         repositories.mark(store, name)
         storage.write(paths.blob(name, digest), body, new_directory=digest.algorithm != "sha256")
-        if manifest.is_index:
-            storage.write(paths.index(name, digest), facts.encode_children(manifest.children))
-        if manifest.subject is not None:
-            descriptor = facts.encode_referrer(manifest, digest, len(body))
-            storage.write(paths.referrer(name, manifest.subject, digest), descriptor, new_directory=True)
+        for one in derived(name, digest, manifest, len(body)):
+            storage.write(one.key, one.document, new_directory=one.new_directory)
         # From here on the manifest can be pulled; what else has to be known of it is there.
         storage.write(paths.manifest(name, digest), fact.encode(), once=True)
         if not new_tags:
@@ -118,6 +125,16 @@ def put(
         for tag in new_tags:
             tags.point(store, name, TagFact(tag, manifest.media_type, digest, len(body), now, by), update_refused)
     return Put(digest, manifest.subject)
+
+
+def derived(name: str, digest: Digest, manifest: Manifest, size: int) -> Iterator[Derived]:
+    """Yield the facts that follow from a manifest's content."""
+    if manifest.is_index:
+        document = facts.encode_children(manifest.children)
+        yield Derived("children", paths.index(name, digest), document, new_directory=False)
+    if manifest.subject is not None:
+        document = facts.encode_referrer(manifest, digest, size)
+        yield Derived("subject", paths.referrer(name, manifest.subject, digest), document, new_directory=True)
 
 
 def check_digest(body: bytes, reference: Digest | str) -> Digest:

@@ -138,10 +138,13 @@ class Filesystem:
             finally:
                 os.close(fd)
 
-    def set_aside(self, key: str) -> None:
-        """Rename the file into a directory of the store's own."""
-        path = self._path(key)
+    def set_aside(self, key: str, *, shared: str) -> None:
+        """Rename the file into a directory of the store's own, and unlink its master."""
+        path, master = self._path(key), self._path(shared)
         with self._errors:
+            with suppress(FileNotFoundError):
+                if os.path.samefile(path, master):
+                    os.unlink(master)
             aside = f"{self._private}/damaged/{time.time_ns()}-{os.path.basename(key)}"
             self._disk.in_directory(aside, lambda: os.rename(path, aside), sync_last=True)
             self._disk.sync_name(aside)

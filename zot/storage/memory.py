@@ -179,9 +179,12 @@ class Memory:
     def vouch(self, key: str) -> None:
         """Do nothing: nobody else can reach the bytes."""
 
-    def set_aside(self, key: str) -> None:
-        """Forget the key."""
-        self.delete(key)
+    def set_aside(self, key: str, *, shared: str) -> None:
+        """Forget the key, and what is shared if it is that."""
+        with self._guard:
+            if self._keys.get(key) is self._shared.get(shared):
+                self._shared.pop(shared, None)
+            self.delete(key)
 
     def read(self, key: str) -> bytes:
         """Return a document."""

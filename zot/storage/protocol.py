@@ -151,8 +151,8 @@ class Storage(Protocol):
     def vouch(self, key: str) -> None:
         """Take content as it is now for what the store was given: it is suspect no longer."""
 
-    def set_aside(self, key: str) -> None:
-        """Let the key stand for nothing, and keep its damaged content where nobody is served it."""
+    def set_aside(self, key: str, *, shared: str) -> None:
+        """Let the key stand for nothing, and keep its damaged content where nobody is served it, or shares it anew."""
 
     def read(self, key: str) -> bytes:
         """Return a document. Raises `NotFound`."""

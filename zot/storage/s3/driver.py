@@ -164,7 +164,7 @@ class S3:
     def vouch(self, key: str) -> None:
         """Do nothing: an object is what it was made, and never suspect."""
 
-    def set_aside(self, key: str) -> None:
+    def set_aside(self, key: str, *, shared: str) -> None:
         """Copy the object below the driver's own prefix; if it is a pointer, nobody new shares what it points to."""
         self._locks.check()
         pointer = pointers.of_metadata(self.bucket.head(key).metadata)

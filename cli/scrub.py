@@ -1,0 +1,90 @@
+"""`zot scrub`: reading everything again, to find what has decayed."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+import click
+
+from cli.configuration import config_option
+from cli.jobs import FAILED, chosen, opened, work
+from cli.output import Output, output_options
+from cli.store import human_size
+from zot.gc import passes
+from zot.gc.cleaning import Cleaned
+from zot.gc.hashing import Hashing
+from zot.gc.scrubbing import Scrubbed, Scrubber
+from zot.jobs.records import Record
+from zot.jobs.running import Run
+
+
+@click.group()
+def scrub() -> None:
+    """Read everything again and find what is damaged or missing.
+
+    \b
+    Example:
+      zot scrub run
+    """
+
+
+@scrub.command()
+@click.option("--repo", metavar="REPOSITORY", help="Look at this repository only.")
+@click.option("--rate", type=click.IntRange(0), default=0, metavar="MB", help="Read at most so many MB a second.")
+@config_option
+@output_options
+def run(repo: str | None, rate: int, config: str | None, output: Output) -> None:
+    """Hash every blob, manifest and index, and compare what the registry knows of them, whether the server runs or not.
+
+    Damaged content is set aside, so that it is served no more and can be pushed anew. Facts that content can tell are
+    put right. Leaves with 1 if something is damaged or missing.
+
+    \b
+    Examples:
+      zot scrub run
+      zot scrub run --repo team/app --rate 50 --output json
+    """
+    status = 0
+    documents = []
+    with opened(config, output) as (_, stores):
+        for route, store in chosen(stores, repo, output):
+            rows: list[list[Any]] = []
+
+            def job(under_way: Run) -> None:
+                if repo is None:
+                    passes.scrub_all(under_way.store, rate * 1e6, under_way, resume=False)
+                else:
+                    hashing = Hashing(rate * 1e6)
+                    under_way.scrubbed(Scrubber(under_way.store, repo, hashing, under_way.go_on).scrub())
+
+            def show(done: Cleaned | Scrubbed, rows: list[list[Any]] = rows) -> None:
+                assert isinstance(done, Scrubbed), "nothing is cleaned here"
+                rows += _rows(done)
+
+            done = work(store, Record("scrub", "hand"), job, output, show)
+            documents.append({"store": route, **done.document()})
+            if done.outcome != "done" or done.removed.get("damaged"):
+                status = FAILED
+            if not output.json:
+                _tell(done, rows, output)
+    if output.json:
+        output.document(documents)
+    sys.exit(status)
+
+
+def _rows(done: Scrubbed) -> list[list[Any]]:
+    return [
+        [done.repository, ", ".join(one.tags), "mended" if one.mended else "affected", one.digest, one.problem]
+        for one in done.findings
+    ]
+
+
+def _tell(done: Record, rows: list[list[Any]], output: Output) -> None:
+    if rows:
+        output.table(["REPOSITORY", "TAG", "STATUS", "AFFECTED BLOB", "ERROR"], rows)
+    if done.outcome != "done":
+        output.failure(f"the run {done.outcome}{': ' if done.message else ''}{done.message}")
+    read = f"{done.notes.get('manifests', 0)} manifests and {done.notes.get('blobs', 0)} blobs"
+    size = human_size(done.notes.get("bytes", 0))
+    output.line(f"read {read}, {size}, in {done.repositories} repositories: {len(rows)} problems")
