@@ -28,6 +28,8 @@ from zot.logs import set_level
 from zot.oci import media_types
 from zot.registry import paths
 from zot.registry.opening import open_stores
+from zot.registry.rules import retention_of
+from zot.registry.stores import Stores
 
 
 def create_app(config: Config, publication: Publication | None = None, *, threads: int = 32) -> Flask:
@@ -57,18 +59,21 @@ def create_app(config: Config, publication: Publication | None = None, *, thread
     keep_sessions(app, lambda: guard.authority)
     app.extensions["stores"] = stores
     check_guarded(app)
-    live = Live(partial(_prepare, opener, guard), publication)
+    live = Live(partial(_prepare, opener, guard, stores), publication)
     app.extensions["live"] = live
     app.wsgi_app = Entrance(RequestLog(app.wsgi_app), live)  # type: ignore[method-assign]  # the way Flask documents it
     return app
 
 
-def _prepare(opener: Opener, guard: Guard, config: Config) -> Callable[[], None]:
+def _prepare(opener: Opener, guard: Guard, stores: Stores, config: Config) -> Callable[[], None]:
     """Make what a changed configuration replaces; what is returned puts it in place."""
     authority = opener.open(config.http)
+    rules = [(store, retention_of(config.storage.at(route))) for route, store in stores.by_route()]
 
     def put_in_place() -> None:
         guard.authority = authority
+        for store, retention in rules:
+            store.retention = retention
         set_level(config.log.level)
 
     return put_in_place

@@ -16,6 +16,7 @@ from typing import Any
 import bcrypt
 
 from tests.certificates import replace
+from tests.images import OCI_INDEX, index
 from tests.server.test_serving import leaders
 from tests.servers import Server, completed, running_server, wait_until, workers
 
@@ -181,6 +182,31 @@ def test_rights_and_users_change_under_load(tmp_path: Path) -> None:
             config.write_bytes(policy("red"))
             hang_up(server)
             assert uploads(server) == {status}
+
+
+def test_immutable_tags_change(tmp_path: Path) -> None:
+    """A rule that is new holds for all workers, and one that is gone for none."""
+    config = tmp_path / "config.json"
+    rules: list[dict[str, Any]] = [{"repositories": ["**"], "immutable": [{"patterns": ["^v"]}]}]
+    pushed = index()
+
+    def deletes(server: Server) -> set[int]:
+        found = set()
+        for _ in range(12):
+            headers = {"Content-Type": OCI_INDEX}
+            assert server.request("PUT", "/v2/a/manifests/v1", pushed, headers)[0] == 201
+            found.add(server.request("DELETE", "/v2/a/manifests/v1")[0])
+        return found
+
+    config.write_bytes(written(tmp_path))
+    with running_server(tmp_path, "--workers", "3", config=config) as server:
+        assert deletes(server) == {202}
+        config.write_bytes(written(tmp_path, storage={"retention": {"policies": rules}}))
+        hang_up(server)
+        assert deletes(server) == {409}
+        config.write_bytes(written(tmp_path))
+        hang_up(server)
+        assert deletes(server) == {202}
 
 
 def uploads(server: Server) -> set[int]:

@@ -216,7 +216,7 @@ def test_what_is_set_aside_is_shared_with_nobody_new(servers: Servers) -> None:
     """After damage was found a push brings the content anew."""
     driver = servers.open()
     put(driver, "a/one", b"x" * 100_000, SHARED)
-    driver.set_aside("a/one")
+    driver.set_aside("a/one", shared=SHARED)
     assert not driver.is_shared(SHARED)
     put(driver, "a/one", b"y" * 100_000, SHARED)
     assert content(driver, "a/one") == b"y" * 100_000

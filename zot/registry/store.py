@@ -19,12 +19,13 @@ def _nothing() -> None:
     """Count nothing."""
 
 
-@dataclass(frozen=True)
+@dataclass(eq=False)
 class Store:
     """Storage, settings and this worker's caches. With `sparse` a manifest may name blobs that are not here.
 
     `projected` says that `index.json` is kept up, so that other tools can open a repository where it is.
-    `retention` says what garbage collection leaves, and which tags never move. `gathered` is what this worker has seen
+    `retention` says what garbage collection leaves, and which tags never move; another one takes its place, and nothing
+    else ever changes, when the configuration is read anew. `gathered` is what this worker has seen
     and not written yet. `on_damage` is called when something is missing or wrong that can't be by the rules of this
     package.
     """
