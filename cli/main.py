@@ -18,6 +18,7 @@ COMMANDS = {
         "serve": "cli.serve:serve",
         "verify": "cli.verify:verify",
         "config": "cli.config:config",
+        "doctor": "cli.doctor:doctor",
     },
     "Let people in": {
         "apikey": "cli.apikey:apikey",

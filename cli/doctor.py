@@ -1,0 +1,74 @@
+"""`zot doctor`: whether machine, store and proxy are fit for a registry."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import click
+
+from cli.configuration import config_option, read
+from cli.output import Output, output_options
+from cli.store import open_store
+from zot import checkup
+from zot.checkup import Finding
+from zot.config import Config
+from zot.errors import StartupError
+from zot.storage.protocol import StorageError
+
+_COLOURS = {"good": "green", "warning": "yellow", "bad": "red"}
+
+
+@click.command()
+@click.option("--url", help="Ask the registry at this address too, as clients do, through the proxy before it.")
+@click.option("--cafile", type=click.Path(exists=True), help="… trusting the certificates of this PEM file.")
+@config_option
+@output_options
+def doctor(url: str | None, cafile: str | None, config: str | None, output: Output) -> None:
+    """Check the machine and the store: disk space, links, clock, file limits, certificates, what a bucket can do.
+
+    It writes and removes a small file in each directory that holds data. It leaves with 1 if something is bad.
+
+    \b
+    Examples:
+      zot doctor
+      zot doctor --config config.json --output json
+      zot doctor --url https://registry.example.com
+    """
+    findings = list(_look(read(config, output), url, cafile))
+    if output.json:
+        output.document([finding._asdict() for finding in findings])
+    else:
+        for finding in findings:
+            _print(finding, output)
+    if any(finding.state == "bad" for finding in findings):
+        raise click.exceptions.Exit(1)
+
+
+def _look(config: Config, url: str | None, cafile: str | None) -> Iterator[Finding]:
+    yield from checkup.machine()
+    for options in (config.storage, *config.storage.sub_paths.values()):
+        if options.storage_driver is None:
+            yield from checkup.root(options.root_directory)
+    yield _open(config)
+    tls = config.http.tls
+    if tls is not None and tls.cert and tls.key:
+        yield from checkup.certificate(tls.cert, tls.key)
+    if url is not None:
+        yield from checkup.outside(url, cafile)
+
+
+def _open(config: Config) -> Finding:
+    """Open the stores as a server does: what a bucket can do is tried with that."""
+    try:
+        for _, store in open_store(config).by_route():
+            store.check()
+    except StartupError as error:
+        return Finding("store", "bad", error.problem, error.remedy)
+    except StorageError as error:
+        return Finding("store", "bad", str(error), "see to the storage, then try again")
+    return Finding("store", "good", "it opens, and keeps what is written under a condition")
+
+
+def _print(finding: Finding, output: Output) -> None:
+    remedy = f"; {finding.remedy}" if finding.remedy else ""
+    output.line(f"{finding.state:8}{finding.what}: {finding.said}{remedy}", fg=_COLOURS[finding.state])

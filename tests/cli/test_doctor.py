@@ -1,0 +1,113 @@
+"""`zot doctor`, on machines that are fit and on some that are not."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
+
+import pytest
+
+from tests.certificates import Authority
+from tests.cli.test_commands import run
+from tests.servers import Server
+from zot import checkup
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> Path:
+    """A configuration with a root of its own."""
+    file = tmp_path / "config.json"
+    file.write_text(json.dumps({"storage": {"rootDirectory": str(tmp_path / "root")}}))
+    return file
+
+
+def states(done: subprocess.CompletedProcess[str]) -> dict[str, str]:
+    """Return the state of each finding, the worst for each thing that was looked at."""
+    found: dict[str, str] = {}
+    for finding in json.loads(done.stdout):
+        known = found.get(finding["what"], "good")
+        found[finding["what"]] = max(known, finding["state"], key=["good", "warning", "bad"].index)
+        assert finding["remedy"] or finding["state"] == "good"
+    return found
+
+
+def test_a_fit_machine(config: Path) -> None:
+    """Nothing is bad, it leaves with 0, and nothing stays in the root but the store itself."""
+    done = run("doctor", "--config", str(config), "--output", "json")
+    assert done.returncode == 0, done.stdout
+    assert "bad" not in states(done).values()
+    assert [path.name for path in (config.parent / "root").iterdir()] == ["_zot-blobs"]
+    assert "root" in run("doctor", "--config", str(config)).stdout
+
+
+def test_a_root_that_can_t_be_used(config: Path) -> None:
+    """A root that is a file is bad, with a remedy and status 1."""
+    (config.parent / "root").write_text("no directory")
+    done = run("doctor", "--config", str(config), "--output", "json")
+    assert done.returncode == 1
+    assert states(done)["store"] == "bad"
+
+
+def test_a_registry_is_seen_from_outside(config: Path, shared_server: Server) -> None:
+    """A server that clients reach is good; where nobody listens is bad."""
+    url = f"from outside {shared_server.url}"
+    done = run("doctor", "--config", str(config), "--url", shared_server.url, "--output", "json")
+    assert states(done)[url] == "good"
+    assert shared_server.request("GET", "/v2/_catalog")[2] == b'{"repositories":[]}'
+    done = run("doctor", "--config", str(config), "--url", "http://127.0.0.1:1", "--output", "json")
+    assert (done.returncode, states(done)["from outside http://127.0.0.1:1"]) == (1, "bad")
+
+
+class _Small(BaseHTTPRequestHandler):
+    """A proxy that takes no bodies worth speaking of."""
+
+    def do_GET(self) -> None:
+        """Answer as a registry."""
+        self._answer(200)
+
+    def do_POST(self) -> None:
+        """Refuse the body."""
+        self.rfile.read(int(self.headers["Content-Length"]))
+        self._answer(413)
+
+    def log_message(self, *_: object) -> None:
+        """Say nothing."""
+
+    def _answer(self, status: int) -> None:
+        self.send_response(status)
+        self.send_header("Docker-Distribution-Api-Version", "registry/2.0")
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+
+
+@pytest.fixture
+def small_proxy() -> Iterator[str]:
+    """The address of such a proxy."""
+    with HTTPServer(("127.0.0.1", 0), _Small) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+        thread.join()
+
+
+def test_a_proxy_that_refuses_large_bodies_is_found(small_proxy: str) -> None:
+    """The finding names the remedy."""
+    *_, last = checkup.outside(small_proxy)
+    assert (last.state, "client_max_body_size" in last.remedy) == ("bad", True)
+
+
+def test_certificates_are_looked_at(tmp_path: Path) -> None:
+    """A pair that fits is good or warned of by its date; a key of another certificate is bad, and so is none at all."""
+    (tmp_path / "other").mkdir()
+    pair, other = Authority(tmp_path), Authority(tmp_path / "other")
+    (found,) = checkup.certificate(str(pair.cert), str(pair.key))
+    assert found.state in {"good", "warning"}
+    assert "valid until" in found.said
+    for key in (other.key, tmp_path / "none"):
+        (found,) = checkup.certificate(str(pair.cert), str(key))
+        assert found.state == "bad"

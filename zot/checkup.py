@@ -1,0 +1,173 @@
+"""What `zot doctor` looks at: the machine, the directories that hold the data, and what a client sees from outside."""
+
+from __future__ import annotations
+
+import os
+import resource
+import shutil
+import ssl
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import NamedTuple
+
+from cryptography import x509
+
+from zot.outgoing import Guarded, OutgoingError, Reach
+
+_FEW_FILES = 4096
+_LITTLE_SPACE = 0.05
+_SKEW = 2.0
+_NETWORKED = frozenset({"nfs", "nfs4", "cifs", "smb3", "fuse.sshfs", "9p"})
+_SOON_DAYS = 30
+# More than the mebibyte at which some proxies stop by default.
+_BODY = bytes(2 * 1024 * 1024)
+_PROBE = f"/v2/zot-doctor/blobs/uploads/?digest=sha256:{'0' * 64}"
+
+
+class Finding(NamedTuple):
+    """One thing that was looked at: `state` is `good`, `warning` or `bad`; a remedy is there unless it is good."""
+
+    what: str
+    state: str
+    said: str
+    remedy: str = ""
+
+
+def machine() -> Iterator[Finding]:
+    """Look at what every server needs of its machine."""
+    yield Finding("python", "good", ".".join(map(str, sys.version_info[:3])))
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    said = f"a process may have {soft} files open"
+    if soft >= _FEW_FILES:
+        yield Finding("file limit", "good", said)
+    else:
+        remedy = f"raise it to {min(hard, 65536)}: ulimit -n, or LimitNOFILE in the systemd unit"
+        yield Finding("file limit", "warning", said, remedy)
+    year = datetime.now(UTC).year
+    if year >= 2025:
+        yield Finding("clock", "good", datetime.now(UTC).isoformat(timespec="seconds"))
+    else:
+        yield Finding(
+            "clock", "bad", f"it says that this is the year {year}", "set it; run chrony or systemd-timesyncd"
+        )
+
+
+def root(directory: str) -> Iterator[Finding]:
+    """Look at a directory that holds data, or where it will be made."""
+    what = f"root {directory}"
+    existing = Path(directory)
+    while not existing.exists():
+        existing = existing.parent
+    if not existing.is_dir():
+        yield Finding(what, "bad", f"{existing} is no directory", "name a directory in storage.rootDirectory")
+        return
+    yield from _space(what, existing)
+    kind = _kind_of(existing)
+    if kind in _NETWORKED:
+        remedy = "use a local disk for one server, and a bucket (storage.storageDriver) for several"
+        yield Finding(what, "warning", f"it is on {kind}, which is slow to sync and may not keep locks", remedy)
+    elif kind == "tmpfs":
+        yield Finding(what, "warning", "it is in memory, and is gone with the machine", "name a directory on a disk")
+    if not os.access(existing, os.W_OK):
+        yield Finding(what, "bad", f"{existing} is not writable", "let the user that runs zot own it")
+        return
+    with tempfile.TemporaryDirectory(dir=existing, prefix=".zot-doctor-") as tried:
+        yield from _abilities(what, Path(tried))
+
+
+def _space(what: str, directory: Path) -> Iterator[Finding]:
+    usage = shutil.disk_usage(directory)
+    said = f"{usage.free / 1e9:.1f} GB of {usage.total / 1e9:.1f} GB are free"
+    if usage.free < usage.total * _LITTLE_SPACE:
+        yield Finding(what, "warning", said, "free some space: zot gc run, zot du")
+    else:
+        yield Finding(what, "good", said)
+    state = os.statvfs(directory)
+    if state.f_files and state.f_favail < state.f_files * _LITTLE_SPACE:
+        said = f"{state.f_favail} of {state.f_files} inodes are free"
+        yield Finding(what, "warning", said, "free some, or make the file system with more")
+
+
+def _abilities(what: str, directory: Path) -> Iterator[Finding]:
+    file = directory / "file"
+    begun = time.perf_counter()
+    with file.open("wb") as opened:
+        opened.write(b"written to see what the file system can do")
+        opened.flush()
+        os.fsync(opened.fileno())
+    yield Finding(what, "good", f"a file is synced in {(time.perf_counter() - begun) * 1000:.1f} ms")
+    skew = abs(file.stat().st_mtime - time.time())
+    if skew > _SKEW:
+        said = f"its clock and this machine's differ by {skew:.0f} s"
+        yield Finding(what, "warning", said, "let both follow the same time server")
+    try:
+        os.link(file, directory / "link")
+    except OSError as error:
+        said = f"it has no hard links ({error.strerror}), so each repository keeps its own copy of a blob"
+        yield Finding(what, "warning", said, "use a file system with hard links")
+    else:
+        yield Finding(what, "good", "it has hard links, so repositories share blobs")
+    try:
+        os.setxattr(file, "user.zot.doctor", b"x")
+    except (OSError, AttributeError):
+        said = "it has no extended attributes, so a blob that another program alters is found by scrub only"
+        yield Finding(what, "warning", said, "run zot scrub by a schedule (extensions.scrub)")
+    if (directory / "FILE").exists():
+        said = "it does not tell upper from lower case, so tags that differ only in that are refused"
+        yield Finding(what, "warning", said, "use a file system that does")
+
+
+def _kind_of(directory: Path) -> str:
+    """Return the type of the file system that a directory is on; empty if the system does not tell."""
+    try:
+        mounts = [line.split()[1:3] for line in Path("/proc/mounts").read_text().splitlines()]
+    except OSError:
+        return ""
+    where = str(directory.resolve())
+    above = [(point, kind) for point, kind in mounts if f"{where}/".startswith(f"{point.rstrip('/')}/")]
+    return max(above, key=lambda mount: len(mount[0]), default=("", ""))[1]
+
+
+def certificate(cert: str, key: str) -> Iterator[Finding]:
+    """Look at the server's certificate: whether the key fits, and how long it is valid."""
+    what = f"certificate {cert}"
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(cert, key)
+        found = x509.load_pem_x509_certificate(Path(cert).read_bytes())
+    except (OSError, ValueError) as error:
+        yield Finding(what, "bad", f"it can't be used: {error}", "name a certificate and the key that belongs to it")
+        return
+    left = (found.not_valid_after_utc - datetime.now(UTC)).days
+    said = f"it is valid until {found.not_valid_after_utc:%Y-%m-%d}, {left} days"
+    if left < 0:
+        yield Finding(what, "bad", f"it ended on {found.not_valid_after_utc:%Y-%m-%d}", "renew it")
+    elif left < _SOON_DAYS:
+        yield Finding(what, "warning", said, "renew it; the server takes the new one without a restart")
+    else:
+        yield Finding(what, "good", said)
+
+
+def outside(url: str, cafile: str | None = None) -> Iterator[Finding]:
+    """Ask a registry as a client does, through whatever proxy stands before it."""
+    what, url = f"from outside {url}", url.rstrip("/")
+    try:
+        client = Guarded(Reach([url]), cafile=cafile)
+        answer = client.get(f"{url}/v2/")
+        if answer.status_code != 401 and answer.headers.get("Docker-Distribution-Api-Version") != "registry/2.0":
+            said = f"/v2/ answers {answer.status_code}, and not as a registry"
+            yield Finding(what, "bad", said, "let the proxy pass everything below /v2/ to the registry")
+            return
+        yield Finding(what, "good", f"/v2/ answers {answer.status_code}, as a registry does")
+        pushed = client.post(f"{url}{_PROBE}", data=_BODY)
+    except OutgoingError as error:
+        yield Finding(what, "bad", str(error), "check the address, the proxy and its certificate")
+        return
+    if pushed.status_code == 413:
+        remedy = "let it take bodies of any size (nginx: client_max_body_size 0)"
+        yield Finding(what, "bad", "something on the way refuses bodies of 2 MiB", remedy)
+    else:
+        yield Finding(what, "good", "bodies of 2 MiB reach the registry")
