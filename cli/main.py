@@ -22,6 +22,7 @@ COMMANDS = {
     },
     "Let people in": {
         "apikey": "cli.apikey:apikey",
+        "auth": "cli.auth:auth",
     },
     "Look into the store": {
         "repo": "cli.repo:repo",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from zot.oci.globs import compile_glob
+from zot.oci.globs import compile_glob, covers
 
 
 @pytest.mark.parametrize(
@@ -45,3 +45,22 @@ def test_which_decides() -> None:
     patterns = ["**", "a/**", "a/*b", "a/?b", "a/bb", "a/ab", "a/[a]"]
     ranked = sorted((compile_glob(one) for one in patterns), key=lambda one: one.rank)
     assert [one.pattern for one in ranked] == ["a/[a]", "a/ab", "a/bb", "a/*b", "a/?b", "a/**", "**"]
+
+
+@pytest.mark.parametrize(
+    ("wide", "narrow", "expected"),
+    [
+        ("infra/**", "infra/*", True),
+        ("infra/*", "infra/**", False),
+        ("**", "a/b", True),
+        ("a/*", "a/b", True),
+        ("a/*-prod", "a/*", False),
+        ("a/{b,c}", "a/b", True),
+        ("a/*", "{a,b}/x", False),
+        ("a/?", "a/[bc]", True),
+        ("b/**", "a/**", False),
+    ],
+)
+def test_what_covers_what(wide: str, narrow: str, expected: bool) -> None:
+    """A pattern covers another if it matches all that the other does."""
+    assert covers(wide, narrow) is expected

@@ -109,11 +109,15 @@ class AccessControl:
         """Return the groups of a user: those that came with them, and the configuration's."""
         return groups | {name for name, members in self._groups.items() if user in members}
 
-    def is_admin(self, principal: Principal) -> bool:
-        """Tell whether the admin policy names the principal."""
-        return bool(principal.name) and self._admin.names(
-            principal.name, self.groups_of(principal.name, principal.groups)
-        )
+    @property
+    def patterns(self) -> list[str]:
+        """Return the patterns in the order in which they are asked."""
+        return [one.glob.pattern for one in self._rules]
+
+    def actions_under(self, principal: Principal, pattern: str) -> Actions:
+        """Return what the principal may do in a repository for which this pattern decides."""
+        rules = next(one for one in self._rules if one.glob.pattern == pattern)
+        return self._effective(rules, principal.name, self.groups_of(principal.name, principal.groups))
 
     def _allows_on_registry(self, principal: Principal, action: Action) -> bool:
         if action in (Action.HEALTH, Action.LOGIN):
@@ -129,9 +133,10 @@ class AccessControl:
         return next((one for one in self._rules if one.glob.matches(repository)), NO_RULES)
 
     def _find_actions(self, user: str, groups: frozenset[str], repository: str) -> Actions:
-        all_groups = self.groups_of(user, groups)
-        _, actions = _part_for(self._rules_of(repository), user, all_groups)
-        return effective(actions | self._admin_actions(user, all_groups))
+        return self._effective(self._rules_of(repository), user, self.groups_of(user, groups))
+
+    def _effective(self, rules: Rules, user: str, groups: frozenset[str]) -> Actions:
+        return effective(_part_for(rules, user, groups)[1] | self._admin_actions(user, groups))
 
     def _admin_actions(self, user: str, groups: frozenset[str]) -> Actions:
         if not user or not self._admin.names(user, groups):

@@ -28,6 +28,8 @@ from zot.oci.globs import compile_glob
 DEFAULT_REALM = "Authorization Required"
 # A right password is believed for so many seconds without another look.
 _REMEMBER = 60.0
+# A check may take a core for a tenth of a second; whoever comes last is not to wait for much longer than one second.
+_MOST_CHECKING = 8
 
 
 class Opener:
@@ -42,7 +44,7 @@ class Opener:
         self._keys = keys
         self._sessions = sessions
         self._throttle = Throttle()
-        self._queue = Queue(max(threads // 4, 4))
+        self._queue = Queue(min(max(threads // 4, 4), _MOST_CHECKING))
         self._one_at_a_time = OneAtATime()
 
     def open(self, http: Http) -> Authority:
@@ -56,7 +58,7 @@ class Opener:
         if sources or login:
             headers.append(Basic(sources, Remembered(_REMEMBER), self._throttle, self._queue, login))
         return Authority(
-            _policy(http),
+            policy_of(http),
             Chain(headers, [*self._cookies(headers, directories), *_others(http)]),
             basic_challenge(http.realm or DEFAULT_REALM) if headers else no_challenge,
             FailDelay(auth.fail_delay, self._threads // 4).wait,
@@ -106,7 +108,8 @@ def is_login_possible(http: Http) -> bool:
     return any(ways)
 
 
-def _policy(http: Http) -> Policy:
+def policy_of(http: Http) -> Policy:
+    """Make the policy of a configuration. Raises `StartupError` for what can't be held to."""
     if http.access_control is None:
         return OpenPolicy(to_anonymous=not is_login_possible(http))
     return access_control(http.access_control)

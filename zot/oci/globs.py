@@ -39,6 +39,19 @@ class Glob(NamedTuple):
         return (-len(self.pattern), wild, self.pattern)
 
 
+def covers(wide: str, narrow: str) -> bool:
+    """Tell whether one pattern matches all that another does, as far as samples of that show.
+
+    Both are patterns that can be read. Samples put each wildcard's shortest and longer matches in its place.
+    """
+    compiled, samples = compile_glob(wide), set()
+    for one in bracex.expand(narrow, keep_escapes=True, limit=_MOST_ALTERNATIVES):
+        for deep, flat in (("x", "x"), ("x/y/z", "xyz"), ("q0", "q0")):
+            text = re.sub(r"(?<![^/])\*\*(?![^/])", deep, one)
+            samples.add(re.sub(r"\*+", flat, re.sub(r"\?|\[[^]]*\]", "x", text)))
+    return all(compiled.matches(sample) for sample in samples)
+
+
 def compile_glob(pattern: str) -> Glob:
     """Compile a pattern. Raises `ValueError`, with a sentence that says what is wrong with it."""
     if not pattern or len(pattern) > LONGEST:

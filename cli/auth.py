@@ -1,0 +1,142 @@
+"""`zot auth`: who may do what, and why."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+
+import click
+
+from cli.configuration import config_argument, config_option, read
+from cli.output import Output, output_options
+from zot.auth.access import AccessControl
+from zot.auth.actions import GRANTED, Action
+from zot.auth.opening import policy_of
+from zot.auth.policy import Policy
+from zot.auth.principal import ANONYMOUS, Principal
+from zot.config import Config
+from zot.oci import names
+from zot.oci.globs import covers
+
+# What clients call what they do, in the rights that it takes.
+_WORDS = {"pull": (Action.READ,), "push": (Action.READ, Action.CREATE, Action.UPDATE), "list": (Action.READ,)}
+_LETTERS = {Action.READ: "r", Action.CREATE: "c", Action.UPDATE: "u", Action.DELETE: "d", Action.DETECT: "!"}
+_NOBODY_NAMED = "(anybody else who logs in)"
+
+
+@click.group()
+def auth() -> None:
+    """Explain what accessControl allows, without asking a server.
+
+    \b
+    Examples:
+      zot auth explain --user alice --repo team/app --action push
+      zot auth check config.json
+    """
+
+
+@auth.command()
+@click.option("--user", default="", metavar="U", help="Who asks; nobody who has logged in, if left out.")
+@click.option("--group", "groups", multiple=True, metavar="G", help="A group of theirs; may be repeated.")
+@click.option("--repo", "repository", required=True, metavar="R", help="The repository.")
+@click.option("--tag", metavar="T", help="The tag that is pushed, to say it in the answer.")
+@click.option(
+    "--action",
+    required=True,
+    type=click.Choice([*_WORDS, *GRANTED]),
+    help="What is to be done: a word of clients, or a right of accessControl.",
+)
+@config_option
+@output_options
+def explain(
+    user: str,
+    groups: tuple[str, ...],
+    repository: str,
+    tag: str | None,
+    action: str,
+    config: str | None,
+    output: Output,
+) -> None:
+    """Say whether somebody may do something, and which rule decides that.
+
+    A push takes `create` and, for a tag that is there already, `update`. Leaves with 1 if any of it is not allowed.
+
+    \b
+    Example:
+      zot auth explain --user alice --group devs --repo team/app --tag v1 --action push
+    """
+    names.check_repository(repository)
+    policy = policy_of(read(config, output).http)
+    principal = Principal(user, frozenset(groups))
+    rights = _WORDS.get(action) or (GRANTED[action],)
+    decisions = [(right, policy.decide(principal, right, repository)) for right in rights]
+    if output.json:
+        output.document([{"action": right.value, **decision._asdict()} for right, decision in decisions])
+    else:
+        target = f"{repository}:{tag}" if tag else repository
+        for right, decision in decisions:
+            verb = "may" if decision.allowed else "may not"
+            where = f"pattern {decision.pattern!r}: " if decision.pattern else ""
+            only = " (needed if the tag is there already)" if right is Action.UPDATE and action == "push" else ""
+            output.line(f"{user or 'anonymous'} {verb} {right.value} {target}{only}: {where}{decision.rule}")
+    sys.exit(0 if all(decision.allowed for _, decision in decisions) else 1)
+
+
+@auth.command()
+@config_argument
+@output_options
+def check(config: str | None, output: Output) -> None:
+    """Show what everybody may do, as a table: repositories by pattern, and whoever the rules speak of.
+
+    r is read, c create, u update, d delete, ! detectManifestCollision. A pattern that never decides is told of.
+
+    \b
+    Example:
+      zot auth check config.json
+    """
+    chosen = read(config, output)
+    policy = policy_of(chosen.http)
+    if not isinstance(policy, AccessControl):
+        output.line(policy.decide(ANONYMOUS, Action.READ, "a").rule)
+        return
+    whom = _principals(chosen)
+    table = {
+        pattern: {title: _letters(policy, one, pattern) for title, one in whom.items()} for pattern in policy.patterns
+    }
+    if output.json:
+        output.document(table)
+    else:
+        output.table(["PATTERN", *whom], [(pattern, *cells.values()) for pattern, cells in table.items()])
+    for problem in problems(policy.patterns):
+        output.note(f"warning: {problem}")
+
+
+def problems(patterns: list[str]) -> Iterator[str]:
+    """Yield what is wrong with patterns in the order in which they are asked: those that never decide."""
+    for number, pattern in enumerate(patterns):
+        by = next((other for other in patterns[:number] if covers(other, pattern)), None)
+        if by is not None:
+            yield f"the pattern {pattern!r} never decides: {by!r} matches all that it does, and goes first"
+        if pattern != pattern.lower() or pattern.startswith("/") or "//" in pattern:
+            yield f"the pattern {pattern!r} matches no repository: names are in lower case, without // or a leading /"
+
+
+def _principals(config: Config) -> dict[str, Principal]:
+    """Return everybody that the rules speak of, under what the table calls them."""
+    control = config.http.access_control
+    assert control is not None, "the policy is one of accessControl"
+    policies = [policy for one in control.repositories.values() for policy in one.policies] + [control.admin_policy]
+    users = sorted({user for policy in policies for user in policy.users})
+    groups = sorted({group for policy in policies for group in policy.groups})
+    return {
+        "(anonymous)": ANONYMOUS,
+        **{user: Principal(user) for user in users},
+        **{f"group {group}": Principal(_NOBODY_NAMED, frozenset({group})) for group in groups},
+        _NOBODY_NAMED: Principal(_NOBODY_NAMED),
+    }
+
+
+def _letters(policy: Policy, principal: Principal, pattern: str) -> str:
+    assert isinstance(policy, AccessControl)
+    actions = policy.actions_under(principal, pattern)
+    return "".join(letter for action, letter in _LETTERS.items() if action in actions) or "-"

@@ -1,0 +1,73 @@
+"""`zot auth`: the user's example, explained and shown as a table."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from cli.auth import problems
+from tests.auth.policies import SEED
+from tests.servers import environment, zot
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> str:
+    """The configuration of the example."""
+    path = tmp_path / "config.json"
+    http = {"auth": {"apikey": True}, "accessControl": SEED}
+    path.write_text(json.dumps({"storage": {"rootDirectory": str(tmp_path / "root")}, "http": http}))
+    return str(path)
+
+
+def run(*arguments: str, status: int = 0) -> str:
+    """Run a command; returns its output."""
+    done = subprocess.run(zot("auth", *arguments), env=environment(), capture_output=True, text=True, check=False)
+    assert done.returncode == status, done.stderr
+    return done.stdout
+
+
+def test_explain(config: str, tmp_path: Path) -> None:
+    """The deciding rule is printed for each right that an action takes; 1 says that something is not allowed."""
+    push = ("explain", "--repo", "infra/a", "--tag", "v1", "--action", "push", "-c", config)
+    assert run(*push, "--user", "alice").splitlines() == [
+        "alice may read infra/a:v1: pattern 'infra/*': policies[0]",
+        "alice may create infra/a:v1: pattern 'infra/*': policies[0]",
+        "alice may update infra/a:v1 (needed if the tag is there already): pattern 'infra/*': policies[0]",
+    ]
+    assert "mallory may not update infra/a:v1" in run(*push, "--user", "mallory", status=1)
+    assert "adminPolicy, which overrides defaultPolicy" in run(*push, "--user", "admin")
+    pull = ("explain", "--repo", "a", "--action", "pull", "-c", config)
+    assert run(*pull) == "anonymous may read a: pattern '**': anonymousPolicy\n"
+    group = run(
+        "explain", "--repo", "repos2/repo", "--action", "create", "--user", "x", "--group", "group1", "-c", config
+    )
+    assert "policies[0]" in group
+    document = json.loads(run(*pull, "--output", "json"))
+    assert document == [{"action": "read", "allowed": True, "rule": "anonymousPolicy", "pattern": "**"}]
+    assert not (tmp_path / "root").exists()
+
+
+def test_check(config: str) -> None:
+    """The table has a row for each pattern, in the order in which they are asked, and a column for each principal."""
+    table = json.loads(run("check", config, "--output", "json"))
+    assert list(table) == ["repos2/repo", "infra/*", "tmp/**", "**"]
+    assert table["infra/*"]["bob"] == "rcud"
+    assert table["infra/*"]["mallory"] == "rc"
+    assert table["infra/*"]["(anonymous)"] == "-"
+    assert table["**"]["(anybody else who logs in)"] == "rcd!"
+    assert table["repos2/repo"]["group group1"] == "rc"
+    assert table["tmp/**"]["admin"] == "rcud"
+    assert "rcud" in run("check", config)
+
+
+def test_patterns_that_never_decide() -> None:
+    """Patterns that a longer one shadows, and those that match no name, are told of."""
+    assert [text.partition(":")[0] for text in problems(["infra/**", "infra/*", "/a/b", "Team/x", "**"])] == [
+        "the pattern 'infra/*' never decides",
+        "the pattern '/a/b' matches no repository",
+        "the pattern 'Team/x' matches no repository",
+    ]
+    assert list(problems(["repos2/repo", "infra/*", "tmp/**", "**"])) == []
