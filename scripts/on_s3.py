@@ -1,9 +1,12 @@
-"""Run a command against two servers that keep their data in one bucket of SeaweedFS.
+"""Run a command against a server that keeps its data in a bucket of SeaweedFS.
 
     scripts/on-s3 COMMAND...
 
-The command finds the address of the first one in ZOT_E2E_URL, as the tests with real clients do, and that of the second
-in ZOT_E2E_OTHER_URL. Example: scripts/on-s3 pytest -m e2e tests/e2e/test_crane.py
+The command finds the server's address in ZOT_E2E_URL, as the tests with real clients do; `{}` in the command stands for
+a configuration with the bucket, for tools that start servers of their own. Examples:
+
+    scripts/on-s3 pytest -m e2e tests/e2e/test_crane.py
+    scripts/on-s3 scripts/crash kills --kills 20 --config {}
 """
 
 from __future__ import annotations
@@ -30,15 +33,17 @@ def main(command: list[str]) -> int:
     with ExitStack() as stack:
         scratch = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="zot-on-s3-")))
         bucket = stack.enter_context(seaweedfs(scratch, weed))
-        urls = []
-        for name in ("one", "other"):
-            directory = scratch / name
-            directory.mkdir()
-            settings = {"storage": {"rootDirectory": str(directory), "storageDriver": bucket.driver("/zot")}}
-            config = directory / "config.json"
-            config.write_text(json.dumps(settings | {"http": {"port": 0}}))
-            urls.append(stack.enter_context(running_server(directory, "--workers", "2", config=config)).url)
-        environment = os.environ | {"ZOT_E2E_URL": urls[0], "ZOT_E2E_OTHER_URL": urls[1]}
+        settings = {
+            "storage": {"rootDirectory": str(scratch), "storageDriver": bucket.driver("/zot"), "gc": False},
+            "http": {"port": 0},
+        }
+        config = scratch / "config.json"
+        config.write_text(json.dumps(settings))
+        command = [str(config) if word == "{}" else word for word in command]
+        environment = dict(os.environ)
+        if str(config) not in command:
+            server = stack.enter_context(running_server(scratch, "--workers", "2", config=config))
+            environment["ZOT_E2E_URL"] = server.url
         return subprocess.run(command, env=environment, check=False).returncode
 
 

@@ -17,7 +17,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from zot.gc import clock
+from zot import owners
 from zot.registry import paths
 from zot.storage.protocol import NotFound, Storage, StorageError
 
@@ -108,43 +108,11 @@ def take(storage: Storage, name: str) -> Iterator[Lease]:
 def _is_held(seen: dict[str, Any]) -> bool:
     if seen.get("until", 0.0) <= time.time():
         return False
-    return not _is_of_a_dead_process(seen)
-
-
-def _is_of_a_dead_process(seen: dict[str, Any]) -> bool:
-    """Tell whether a holder was a process of this boot of this machine that is gone."""
-    me = _me()
-    if not me["boot"] or seen.get("boot") != me["boot"] or seen.get("space") != me["space"]:
-        return False
-    return _started(int(seen["process"])) != seen.get("started")
+    return not owners.is_gone(seen.get("owner", ""))
 
 
 def _me() -> dict[str, Any]:
-    process = os.getpid()
-    return {
-        "host": socket.gethostname(),
-        "process": process,
-        "started": _started(process),
-        "boot": clock.read().boot,
-        "space": _process_space(),
-    }
-
-
-def _started(process: int) -> str:
-    """Return when a process started, in the kernel's ticks, so that its number is not mistaken for another's."""
-    try:
-        with open(f"/proc/{process}/stat") as file:
-            return file.read().rpartition(")")[2].split()[19]
-    except (OSError, IndexError):
-        return ""
-
-
-def _process_space() -> str:
-    """Return the name of the space in which process numbers are given: containers have their own."""
-    try:
-        return os.readlink("/proc/self/ns/pid")
-    except OSError:
-        return ""
+    return {"host": socket.gethostname(), "process": os.getpid(), "owner": owners.me()}
 
 
 def _read(storage: Storage, key: str) -> dict[str, Any]:

@@ -1,7 +1,7 @@
 """Locks over all servers of a bucket, made of small objects.
 
-    locks/<name>/shared-<uuid>     one for each shared holder: its intent
-    locks/<name>/exclusive         the mark of the one exclusive holder, made only if there is none
+    locks/<name>/shared-<owner>-<uuid>     one for each shared holder: its intent
+    locks/<name>/exclusive                 the mark of the one exclusive holder, made only if there is none
 
 A shared taker puts its intent and then looks for the mark; an exclusive one puts the mark and then looks for intents.
 S3 is strongly consistent, so one of them always sees the other, and waits: the shared one takes its intent back and
@@ -11,7 +11,8 @@ holders can't starve it. `scripts/lock_model.py` tries all interleavings.
 Holders renew what they put. What was not renewed for `VOID_AFTER` seconds, by the server's clock, counts for nothing,
 as its owner may have died. An owner that could not renew for `LAPSES_AFTER` seconds, by its own clock, which goes on
 while the machine sleeps, changes nothing more and acknowledges nothing; the time in between is longer than any single
-request takes.
+request takes. An owner that was a process of this machine, and is seen to be gone, is waited for only as long as its
+last request may be under way still.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
+from zot import owners
 from zot.storage.protocol import Lapsed, NotFound, StorageError, Unavailable
 from zot.storage.s3.bucket import ABSENT, Bucket, pauses
 from zot.storage.s3.client import Conflict
@@ -33,8 +35,13 @@ log = logging.getLogger(__name__)
 VOID_AFTER = 180.0
 LAPSES_AFTER = 90.0
 RENEWED_AFTER = 20.0
+_LAST_REQUEST = 5.0
 # Who waits longer than this is told to come back.
 _PATIENCE = 45.0
+
+_INTENT = "shared-"
+_OWNER = "zot-owner"
+_MOST_GONE = 1000
 
 _CLOCK = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
 
@@ -69,6 +76,9 @@ class Locks:
         self._prefix = prefix
         self._renewer = _Renewer(bucket)
         self._held = threading.local()
+        self._guard = threading.Lock()
+        # When owners were first seen to be gone.
+        self._gone: dict[str, float] = {}
 
     def check(self) -> None:
         """Raise `Lapsed` if a lock that this thread holds has lapsed; called before anything is changed."""
@@ -92,7 +102,7 @@ class Locks:
     def _share(self, directory: str) -> _Claim:
         until = now() + _PATIENCE
         while True:
-            claim = self._put(f"{directory}/shared-{uuid.uuid4()}")
+            claim = self._put(f"{directory}/{_INTENT}{owners.me()}-{uuid.uuid4().hex}")
             with self._released_on_error(claim):
                 if not self._is_marked(directory):
                     return claim
@@ -124,14 +134,14 @@ class Locks:
         """Put the mark if there is none, or a void one; None if somebody has it."""
         key, body, begun = f"{directory}/exclusive", uuid.uuid4().bytes, now()
         with suppress(Conflict):
-            return self._claim(key, self._bucket.put(key, body, only_if=ABSENT), begun)
+            return self._claim(key, self._bucket.put(key, body, only_if=ABSENT, metadata=_mine()), begun)
         with suppress(Conflict, NotFound):
             found, about = self._bucket.read(key)
             if found == body:
                 # The server got the request twice, and did it the first time.
                 return self._claim(key, about.etag, begun)
-            if about.age > VOID_AFTER:
-                return self._claim(key, self._bucket.swap(key, body, only_if=about.etag), begun)
+            if not self._counts(about.metadata.get(_OWNER, ""), about.age):
+                return self._claim(key, self._bucket.swap(key, body, only_if=about.etag, metadata=_mine()), begun)
         return None
 
     def _claim(self, key: str, etag: str, begun: float) -> _Claim:
@@ -141,21 +151,33 @@ class Locks:
 
     def _is_marked(self, directory: str) -> bool:
         try:
-            return self._bucket.head(f"{directory}/exclusive").age <= VOID_AFTER
+            found = self._bucket.head(f"{directory}/exclusive")
         except NotFound:
             return False
+        return self._counts(found.metadata.get(_OWNER, ""), found.age)
 
     def _has_intents(self, directory: str) -> bool:
         found = False
         for page in self._bucket.list(f"{directory}/"):
             for name, age in page.ages().items():
-                if not name.startswith("shared-"):
+                if not name.startswith(_INTENT):
                     continue
-                if age <= VOID_AFTER:
+                if self._counts(name.removeprefix(_INTENT).rpartition("-")[0], age):
                     found = True
                 else:
                     self._bucket.delete(f"{directory}/{name}")
         return found
+
+    def _counts(self, owner: str, age: float) -> bool:
+        """Tell whether a claim of so many seconds has to be reckoned with."""
+        if age > VOID_AFTER:
+            return False
+        if not owners.is_gone(owner):
+            return True
+        with self._guard:
+            if len(self._gone) > _MOST_GONE:
+                self._gone.clear()
+            return now() - self._gone.setdefault(owner, now()) < _LAST_REQUEST
 
     @contextmanager
     def _released_on_error(self, claim: _Claim) -> Iterator[None]:
@@ -220,10 +242,14 @@ class _Renewer:
             if claim.ended or begun - claim.renewed > LAPSES_AFTER:
                 return
             try:
-                claim.etag = self._bucket.swap(claim.key, uuid.uuid4().bytes, only_if=claim.etag)
+                claim.etag = self._bucket.swap(claim.key, uuid.uuid4().bytes, only_if=claim.etag, metadata=_mine())
                 claim.renewed = begun
             except StorageError as error:
                 log.warning("a lock can't be renewed: %s", error)
+
+
+def _mine() -> dict[str, str]:
+    return {_OWNER: owners.me()}
 
 
 def _waiting(until: float) -> Iterator[float]:

@@ -3,7 +3,8 @@
 The session object holds what a server needs to go on with an upload that another began: which parts are there, and the
 bytes after them that are not yet enough for a part. It is replaced only by whoever saw it last (If-Match), so of two
 requests that write to one upload at once, one fails with `Busy`. A request that sends a part, or makes content of the
-upload, or throws it away, claims the session first, and renews that. Claims lapse and are void as those of locks.
+upload, or throws it away, claims the session first, and renews that. Claims lapse and are void as those of locks; one
+of a process of this machine that is gone is void at once, as what it may have under way can only spoil the upload.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
 
+from zot import owners
 from zot.storage.protocol import Busy, NotFound, Unavailable
 from zot.storage.s3.bucket import ABSENT, Bucket
 from zot.storage.s3.client import Conflict, NoUpload
@@ -34,7 +36,8 @@ class _Session:
     part_size: int
     upload: str = ""
     parts: list[str] = field(default_factory=list)
-    held: bool = False
+    # The owner of the claim, if there is one.
+    held: str = ""
     tail: bytes = b""
 
     def encode(self) -> bytes:
@@ -124,7 +127,7 @@ class S3Upload:
         """Forget the upload, whose bytes are content now."""
         if self._etag != ABSENT:
             self._bucket.delete(self._key)
-        self._changed = self._session.held = False
+        self._changed, self._session.held = False, ""
 
     def small(self) -> bytes | None:
         """Return all bytes, if they are so few that they need no object of their own."""
@@ -180,12 +183,12 @@ class S3Upload:
         session.parts.append(self._bucket.part(session.data, session.upload, len(session.parts) + 1, part))
 
     def _save(self, *, held: bool) -> None:
-        self._session.held, self._session.tail = held, bytes(self._buffer)
+        self._session.held, self._session.tail = owners.me() if held else "", bytes(self._buffer)
         begun = now()
         try:
             self._etag = self._bucket.swap(self._key, self._session.encode(), only_if=self._etag)
         except Conflict:
-            self._changed = self._session.held = False
+            self._changed, self._session.held = False, ""
             raise Busy("another request has written to this upload") from None
         self._saved = begun
         self._changed = False
@@ -205,7 +208,7 @@ def resume(bucket: Bucket, key: str) -> S3Upload:
     """Return an upload as its last request left it. Raises `NotFound`, and `Busy` if another one is at it."""
     content, about = bucket.read(key)
     session = _decode(content)
-    if session.held and about.age < VOID_AFTER:
+    if session.held and about.age < VOID_AFTER and not owners.is_gone(session.held):
         raise Busy("another request is writing to this upload")
-    session.held = False
+    session.held = ""
     return S3Upload(bucket, key, session, about.etag, about.modified)
