@@ -43,8 +43,11 @@ def choose(named: str | None) -> Chosen:
     return Chosen(None, f"no configuration file is given, so data is kept in {_data_directory()}")
 
 
-def read(named: str | None, output: Output) -> Config:
-    """Return the configuration that is used, saying which; if it is none, say why and leave with 1, or 2 if unread."""
+def read(named: str | None, output: Output, *, warn: Callable[[Problem], None] = lambda _: None) -> Config:
+    """Return the configuration that is used, saying which; `warn` gets what it is warned of.
+
+    If it is none, it is said why, and the command ends, with 1, or with 2 if there was nothing to read.
+    """
     file, said = choose(named)
     if said:
         output.note(said)
@@ -55,11 +58,13 @@ def read(named: str | None, output: Output) -> Config:
     except ConfigError as error:
         checked = Checked(None, error.problems)
         if error.unreadable:
-            tell(checked.problems)
+            tell(checked.problems, excerpts=False)
             sys.exit(UNREADABLE)
-    tell([problem for problem in checked.problems if not (problem.warning and output.quiet)], excerpts=False)
     if checked.config is None:
+        tell(checked.problems, excerpts=False)
         sys.exit(1)
+    for problem in checked.problems:
+        warn(problem)
     return checked.config
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import shutil
 import signal
@@ -12,7 +13,10 @@ import click
 
 from cli.configuration import choose, config_argument, read
 from cli.output import Output
-from zot.config import Config, default_config, load
+from zot.config import Config, Problem, default_config, load
+from zot.logs import configure
+
+log = logging.getLogger(__name__)
 
 
 @click.command()
@@ -88,7 +92,15 @@ def _leave(_signal: int, _frame: object) -> None:
 
 
 def _read(config: str | None, temporary: str | None) -> Config:
-    return read(config, Output()) if temporary is None else default_config(temporary, port=0)
+    """Return what to serve; what it is warned of goes to its log, whose lines are JSON."""
+    if temporary is not None:
+        return default_config(temporary, port=0)
+    warnings: list[Problem] = []
+    chosen = read(config, Output(), warn=warnings.append)
+    configure(chosen.log.level, chosen.log.output)
+    for warning in warnings:
+        log.warning("%s", warning)
+    return chosen
 
 
 def _listening(config: Config, address: str | None, port: int | None) -> Config:

@@ -3,38 +3,52 @@
 from __future__ import annotations
 
 import sys
+from typing import TYPE_CHECKING
 
 import click
 
 from cli.configuration import UNREADABLE, tell
-from cli.output import Output, output_options
-from zot.config import Checked, ConfigError, Problem, check
+from cli.output import Output, output_options, styled
+from zot.config import Checked, Config, ConfigError, Problem, check
+
+if TYPE_CHECKING:
+    from cli.probing import Tried
+
+_COLOURS = {"failed": "red", "warning": "yellow"}
 
 
 @click.command()
 @click.argument("files", metavar="FILE...", nargs=-1, required=True, type=click.Path())
+@click.option(
+    "--online", is_flag=True, help="Also try what the files name: directories, buckets, certificates, servers."
+)
 @output_options
-def verify(files: tuple[str, ...], output: Output) -> None:
+def verify(files: tuple[str, ...], online: bool, output: Output) -> None:
     """Check configuration files and report everything that is wrong with them.
 
     Each problem is a line `file:line:column: key: what is wrong; what to do`, and the line of the file that it is
-    about. A warning does not make a file invalid.
+    about. A warning does not make a file invalid. With --online what a valid file names is tried too, as the user who
+    runs this: a line for each, `key: what was found`.
 
-    Leaves with 0 if all files are valid, with 1 if one is not, with 2 if one can't be read.
+    Leaves with 0 if all files are valid, with 1 if one is not or something did not work, with 2 if one can't be read.
 
     \b
     Examples:
       zot verify /etc/zot/config.json
       zot verify --output json config.yaml
+      zot verify --online /etc/zot/config.json
     """
     status = 0
     documents = []
     for file in files:
         checked, unreadable = _check(file)
-        documents.append(_document(file, checked))
-        status = max(status, UNREADABLE if unreadable else 0 if checked.config is not None else 1)
+        tried = _try(checked.config) if online and checked.config is not None else []
+        documents.append(_document(file, checked) | ({"online": [one._asdict() for one in tried]} if online else {}))
+        has_failed = checked.config is None or any(one.outcome == "failed" for one in tried)
+        status = max(status, UNREADABLE if unreadable else int(has_failed))
         if not output.json:
             _tell(file, checked, output)
+            _tell_tried(tried, output)
     if output.json:
         output.document(documents)
     sys.exit(status)
@@ -52,6 +66,20 @@ def _tell(file: str, checked: Checked, output: Output) -> None:
     tell([problem for problem in checked.problems if not (problem.warning and output.quiet)])
     if checked.config is not None and not output.quiet:
         output.line(f"{file}: valid")
+
+
+def _try(config: Config) -> list[Tried]:
+    from cli.probing import probe
+
+    return list(probe(config))
+
+
+def _tell_tried(tried: list[Tried], output: Output) -> None:
+    for one in tried:
+        if one.outcome in ("failed", "warning"):
+            click.echo(f"{one.key}: {styled(one.outcome, sys.stderr, fg=_COLOURS[one.outcome])}: {one.what}", err=True)
+        elif not output.quiet:
+            output.line(f"{one.key}: {one.outcome}: {one.what}")
 
 
 def _document(file: str, checked: Checked) -> dict[str, object]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import socket
 import subprocess
@@ -163,6 +164,25 @@ def test_without_a_file(tmp_path: Path) -> None:
     assert f"data is kept in {tmp_path}/zot/registry" in errors
     assert (tmp_path / "zot/registry/_zot-blobs").is_dir()
     assert process.returncode == 0
+
+
+def test_warnings_are_lines_of_the_log(tmp_path: Path) -> None:
+    """What is doubtful about a configuration is logged when it is served, as JSON; other commands are silent."""
+    config = tmp_path / "c.json"
+    storage = {"rootDirectory": f"{tmp_path}/root", "fastRestart": True}
+    config.write_text(json.dumps({"storage": storage, "http": {"port": 0}, "distSpecVersion": "1.0"}))
+    with subprocess.Popen(
+        zot("serve", str(config)), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment()
+    ) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline().startswith("Listening on http://127.0.0.1:")
+        process.terminate()
+        _, errors = process.communicate(timeout=30)
+    lines = [json.loads(line) for line in errors.splitlines()]
+    warned = [line["message"] for line in lines if line["logger"] == "cli.serve"]
+    assert len(warned) == 2
+    assert "storage.fastRestart: it changes nothing" in warned[0]
+    assert run("config", "show", str(config)).stderr == ""
 
 
 def test_tmp_goes_away(tmp_path: Path) -> None:

@@ -75,7 +75,7 @@ class Opener:
     def _sources(self, auth: Auth) -> list[PasswordSource]:
         sources: list[PasswordSource] = []
         if auth.ldap is not None:
-            sources.append(Ldap(_ldap_settings(auth.ldap)))
+            sources.append(Ldap(ldap_settings(auth.ldap)))
         if auth.htpasswd is not None:
             sources.append(Htpasswd(auth.htpasswd.path, self._one_at_a_time))
         return sources
@@ -95,7 +95,8 @@ def _is_secure(http: Http) -> bool:
     return bool(http.tls and http.tls.cert) or http.external_url.startswith("https://")
 
 
-def _ldap_settings(settings: LdapSection) -> LdapSettings:
+def ldap_settings(settings: LdapSection) -> LdapSettings:
+    """Return what `Ldap` is made from."""
     password = settings.bind_password.get_secret_value()
     plain = settings.model_dump(include=set(LdapSettings._fields) - {"bind_password"})
     return LdapSettings(**plain, bind_password=password)

@@ -4,38 +4,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from typing import Any, NamedTuple
-
-from pydantic import ValidationError
+from typing import NamedTuple
 
 from zot.config.model import Config
-from zot.config.nodes import is_empty
 from zot.config.problems import ConfigError, Problem
-from zot.config.resolve import KeyPath, Resolver
-from zot.config.source import read
-
-_REMEDIES = {
-    "missing": "add it",
-    "string_too_short": "give it a value",
-    "too_short": "give it a value",
-    "bool_parsing": "use true or false",
-    "bool_type": "use true or false",
-    "int_parsing": "use a whole number",
-    "int_type": "use a whole number",
-    "int_from_float": "use a whole number",
-    "float_parsing": "use a number",
-    "float_type": "use a number",
-    "finite_number": "use a number",
-    "greater_than": "use a larger number",
-    "greater_than_equal": "use a larger number",
-    "less_than_equal": "use a smaller number",
-    "string_type": "use a text",
-    "tuple_type": "use a list",
-    "dict_type": "use a section with keys of its own",
-    "model_type": "use a section with keys of its own",
-    "model_attributes_type": "use a section with keys of its own",
-    "literal_error": "use one of those",
-}
+from zot.config.reading import read_section
+from zot.config.rules import findings
+from zot.config.side_files import check_file, named_files
 
 
 class Checked(NamedTuple):
@@ -60,32 +35,17 @@ def load(file: str) -> Config:
 
 def check(file: str, environ: Mapping[str, str] = os.environ) -> Checked:
     """Read a file and tell all that is wrong with it. Raises `ConfigError` if there is nothing to check."""
-    source = read(file)
-    node = source.document()
-    if node is None or is_empty(node):
-        raise ConfigError([Problem(file, 1, 1, "", "it is empty", "begin with a storage section")])
-    resolver = Resolver(source, Config, environ)
-    values = resolver.resolve(node)
-    config = None
-    problems = resolver.problems
-    try:
-        config = Config.model_validate(values)
-    except ValidationError as error:
-        problems += [_explain(resolver, one) for one in error.errors(include_url=False)]
-    if any(not problem.warning for problem in problems):
-        config = None
-    return Checked(config, [source.show(problem) for problem in sorted(problems)])
-
-
-def _explain(resolver: Resolver, error: Any) -> Problem:
-    path: KeyPath = error["loc"]
-    kind, what = error["type"], error["msg"]
-    what = what[:1].lower() + what[1:]
-    remedy = _REMEDIES.get(kind, "use a value of that kind")
-    if kind == "missing":
-        what = "it is missing"
-    elif kind.startswith("model_"):
-        what = "it is no section"
-    elif kind == "value_error":
-        remedy, what = str(error["ctx"]["error"]), f"{error['input']!r} is none of the known values"
-    return resolver.problem(path, what, remedy)
+    reading = read_section(file, Config, environ)
+    elsewhere: list[Problem] = []
+    if reading.section is not None:
+        for finding in findings(reading.section):
+            reading.add(*finding[:3], warning=finding.warning)
+        for named in named_files(reading.section):
+            wrong = check_file(named, environ)
+            if isinstance(wrong, list):
+                elsewhere += wrong
+            elif wrong:
+                reading.add(named.path, wrong, "name one that is there and can be read")
+    problems = [*reading.shown(), *elsewhere]
+    is_valid = all(problem.warning for problem in problems)
+    return Checked(reading.section if is_valid else None, problems)

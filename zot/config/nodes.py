@@ -7,6 +7,9 @@ from typing import NamedTuple
 
 DEEPEST = 64
 
+# The way to a value: keys as the sections spell them, and positions in lists.
+KeyPath = tuple[str | int, ...]
+
 
 class Place(NamedTuple):
     """A line and a column, both counted from 1."""

@@ -12,13 +12,13 @@ from pathlib import Path
 from typing import Any
 
 from zot.config.keys import Setting, acts, all_keys, each, settings
-from zot.config.nodes import Entry, Items, Mapping, Node, Place, Scalar
+from zot.config.nodes import Entry, Items, KeyPath, Mapping, Node, Place, Scalar
 from zot.config.problems import ConfigError, Problem
 from zot.config.section import Section
 from zot.config.source import Source
 
 MOST_NODES = 100_000
-KeyPath = tuple[str | int, ...]
+MOST_PROBLEMS = 100
 
 _ELSEWHERE = re.compile(r"\$\{(?:(file):)?([^}]+)\}")
 
@@ -57,6 +57,12 @@ class Resolver:
         )
         return "".join(parts).removeprefix(".")
 
+    def _tell(self, problem: Problem) -> None:
+        """Add a problem; a file with very many is no configuration, and is not looked at any further."""
+        self.problems.append(problem)
+        if len(self.problems) >= MOST_PROBLEMS:
+            raise ConfigError([self._source.show(one) for one in self.problems])
+
     def _count(self, node: Node) -> None:
         """Stop before YAML's aliases stand for more than memory holds."""
         self._nodes += 1
@@ -67,6 +73,7 @@ class Resolver:
     def _section(self, node: Node, section: type[Section], path: KeyPath, *, above: bool | None) -> Any:
         self._count(node)
         if not isinstance(node, Mapping):
+            self._hide(node)
             return self._plain(node, path)
         values: dict[str, Any] = {}
         for entry in node.entries:
@@ -87,11 +94,11 @@ class Resolver:
             return None
         if setting.needless:
             what = f"it changes nothing: {setting.needless}"
-        elif not acts(setting, above):
+        elif not acts(setting, above) and (setting.acted_on is False or setting.shape.section is None):
             what = "this version does not act on it yet"
         else:
             return above if setting.acted_on is None else setting.acted_on
-        self.problems.append(self.problem(path, what, "leave it out", warning=True))
+        self._tell(self.problem(path, what, "leave it out", warning=True))
         return None
 
     def _value(self, node: Node, setting: Setting, path: KeyPath, above: bool | None) -> Any:
@@ -110,10 +117,11 @@ class Resolver:
         self.places.setdefault(path, node.place)
         if setting.shape.section is not None:
             return self._section(node, setting.shape.section, path, above=above)
-        if setting.secret and isinstance(node, Scalar):
-            self._source.hide(node.place, node.end)
-            return self._secret(node.value, path)
-        return self._plain(node, path)
+        if setting.secret:
+            self._hide(node, keys=True)
+        return (
+            self._secret(node.value, path) if setting.secret and isinstance(node, Scalar) else self._plain(node, path)
+        )
 
     def _plain(self, node: Node, path: KeyPath) -> Any:
         self._count(node)
@@ -129,7 +137,8 @@ class Resolver:
         if path in self.written:
             line = self.places[path].line
             what = f"it is given twice, first in line {line}"
-            self.problems.append(self._source.problem(entry.place, self.dotted(path), what, "leave one of them out"))
+            key = self.dotted((*path[:-1], entry.name))
+            self._tell(self._source.problem(entry.place, key, what, "leave one of them out"))
             return False
         self.places[path] = entry.place
         self.written[path] = entry.name
@@ -151,8 +160,8 @@ class Resolver:
             except (OSError, ValueError) as error:
                 reason = (error.strerror or "").lower() if isinstance(error, OSError) else "it is not text in UTF-8"
                 what, remedy = f"the file {name} can't be read: {reason}", "name one that holds the secret"
-        self.problems.append(self.problem(path, what, remedy))
-        return ""
+        self._tell(self.problem(path, what, remedy))
+        return value
 
     def _unknown(self, entry: Entry, section: type[Section], path: KeyPath) -> None:
         """Tell of a key that is not known here, and hide its values, as it may be a secret's name misspelled."""
@@ -163,16 +172,20 @@ class Resolver:
         what, remedy = explain_unknown(entry.name, section, self.dotted(path), self._top)
         if section.free:
             what = "this version does not know it, and ignores it"
-        self.problems.append(self.problem(where, what, remedy, warning=section.free))
+        self._tell(self.problem(where, what, remedy, warning=section.free))
 
-    def _hide(self, node: Node) -> None:
+    def _hide(self, node: Node, *, keys: bool = False) -> None:
+        """Never show a value, nor, if `keys`, the names of keys in it."""
         self._count(node)
         if isinstance(node, Scalar):
             self._source.hide(node.place, node.end)
         for below in node.items if isinstance(node, Items) else ():
-            self._hide(below)
+            self._hide(below, keys=keys)
         for entry in node.entries if isinstance(node, Mapping) else ():
-            self._hide(entry.value)
+            if keys:
+                line, column = entry.place
+                self._source.hide(entry.place, Place(line, column + len(entry.name) + 2))
+            self._hide(entry.value, keys=keys)
 
 
 def explain_unknown(name: str, section: type[Section], above: str, top: type[Section]) -> tuple[str, str]:

@@ -27,6 +27,7 @@ class Source:
         self._text = text
         self._lines = text.split("\n")
         self._hidden: list[tuple[Place, Place]] = []
+        self._masked: dict[int, str] = {}
 
     def hide(self, begin: Place, end: Place) -> None:
         """Never show what stands between two places."""
@@ -54,19 +55,22 @@ class Source:
         """Return the line, and a line with a caret below the column."""
         if place.line > len(self._lines):
             return ""
-        line = self._masked(place.line)
+        line = self._line(place.line)
         begin = max(0, place.column - 1 - _WIDTH // 2) if len(line) > _WIDTH else 0
         part = _printable(line[begin : begin + _WIDTH].rstrip())
         return f"    {part}\n    {' ' * (place.column - 1 - begin)}^" if part.strip() else ""
 
-    def _masked(self, number: int) -> str:
-        line = self._lines[number - 1]
-        for begin, end in self._hidden:
-            if begin.line <= number <= end.line:
-                first = begin.column - 1 if number == begin.line else 0
-                last = end.column - 1 if number == end.line else len(line)
-                line = line[:first] + "*" * (last - first) + line[last:]
-        return line
+    def _line(self, number: int) -> str:
+        """Return a line, with stars for what is hidden."""
+        if number not in self._masked:
+            characters = list(self._lines[number - 1])
+            for begin, end in self._hidden:
+                if begin.line <= number <= end.line:
+                    first = begin.column - 1 if number == begin.line else 0
+                    last = end.column - 1 if number == end.line else len(characters)
+                    characters[first:last] = "*" * len(characters[first:last])
+            self._masked[number] = "".join(characters)
+        return self._masked[number]
 
     def _hide_what_may_be_secret(self) -> None:
         last_line = len(self._lines)

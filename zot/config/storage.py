@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 
 from zot.config.drivers import CacheDriver, StorageDriver
-from zot.config.section import REQUIRED, Section, setting
+from zot.config.section import Section, setting
 from zot.config.values import HOUR, Duration, Glob, Many, Regexp, Window
 
 
@@ -63,13 +63,14 @@ class Retention(Section):
 class StoreOptions(Section):
     """What the default store and each one below `subPaths` have in common."""
 
-    root_directory: str = setting(REQUIRED, "The directory that holds the data; made if it is not there.", min_length=1)
+    root_directory: str = setting(
+        "", "The directory that holds the data; made if it is not there. Needed, unless a storageDriver holds it."
+    )
     max_repos: int = setting(0, "How many repositories there may be; 0 is no limit.", ge=0, acted_on=False)
     dedupe: bool = setting(True, "Repositories share one copy of a blob that they have in common.")
     remote_cache: bool | None = setting(
-        None, "Keep zot's cache of blobs in cacheDriver instead of a file; this registry needs no such cache.",
-        acted_on=False,
-    )  # fmt: skip
+        None, "Keep zot's cache of blobs in cacheDriver, not in a file.", needless="this registry has no such cache"
+    )
     redirect_blob_url: bool = setting(
         False, "Send clients to a signed URL of the bucket for a blob, instead of passing it through.",
         name="redirectBlobURL", reload=True, acted_on=False,
@@ -79,9 +80,14 @@ class StoreOptions(Section):
         True, "Sync every file and directory before a push is acknowledged; without it a power cut may lose what was."
     )
     gc_delay: Duration = setting(
-        HOUR, "How long nothing must have needed a blob or upload before it is removed.", reload=True
+        HOUR,
+        "How long nothing must have needed a blob or upload before it is removed.",
+        reload=True,
+        ge=timedelta(0),
     )
-    gc_interval: Duration = setting(HOUR, "How often garbage is collected; 0 is once, at the start.", reload=True)
+    gc_interval: Duration = setting(
+        HOUR, "How often garbage is collected; 0 is once, at the start.", reload=True, ge=timedelta(0)
+    )
     gc_time_window: Window = setting(
         "", "The time of day, in UTC, in which a collection may begin: `22:00-04:00`; empty is any time.",
         reload=True,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 
 from zot.config.section import REQUIRED, Section, setting
-from zot.config.values import HOUR, Duration, Many
+from zot.config.values import HOUR, Duration, Many, Regexp
 
 _NONE = timedelta(0)
 
@@ -13,8 +13,8 @@ _NONE = timedelta(0)
 class Tags(Section):
     """Which tags are mirrored."""
 
-    regex: str = setting("", "A regular expression that a tag must match.")
-    exclude_regex: str = setting("", "A regular expression that a tag must not match.")
+    regex: Regexp = setting("", "A regular expression, found anywhere in a tag, that a tag must match.")
+    exclude_regex: Regexp = setting("", "A regular expression that a tag must not match.")
     semver: bool = setting(False, "Only tags that are versions, such as `v1.2.3`.")
 
 

@@ -45,9 +45,9 @@ def read_duration(value: object) -> object:
     ):
         nanoseconds = int(value)
     else:
-        raise ValueError("write a duration as 90s, 1h30m or 24h")
+        raise ValueError(f"{value!r} is no duration; write one as 90s, 1h30m or 24h")
     if abs(nanoseconds) > _LONGEST:
-        raise ValueError("write a duration of less than 292 years")
+        raise ValueError(f"{value!r} is too long; write a duration of less than 292 years")
     return timedelta(microseconds=nanoseconds / 1000)
 
 
@@ -74,7 +74,7 @@ def _read_origins(value: object) -> object:
 def _read_level(value: object) -> object:
     level = LEVELS.get(str(value).lower())
     if level is None:
-        raise ValueError("use one of " + ", ".join(LEVELS))
+        raise ValueError(f"{value!r} is no level; use one of " + ", ".join(LEVELS))
     return level
 
 
@@ -88,11 +88,11 @@ def read_window(value: str) -> tuple[time, time]:
     """Return begin and end, in UTC, of a window such as `22:00-04:00`; it may go over midnight. Raises `ValueError`."""
     match = _WINDOW.fullmatch(value)
     if match is None:
-        raise ValueError("write a window of time as 22:00-04:00")
+        raise ValueError(f"{value!r} is no window of time; write one as 22:00-04:00")
     begin_hour, begin_minute, end_hour, end_minute = (int(part) for part in match.groups())
     begin, end = time(begin_hour, begin_minute), time(end_hour, end_minute)
     if begin == end:
-        raise ValueError("let the window begin and end at different times")
+        raise ValueError("the window ends when it begins; let it begin and end at different times")
     return begin, end
 
 

@@ -15,8 +15,9 @@ from zot.config.nodes import DEEPEST, Broken, Entry, Items, Mapping, Node, Place
 
 _LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _NOTHING = {"", "~", "null", "Null", "NULL"}
-_STANDARD = "tag:yaml.org,2002:"
+_TAGS = {None, "!", *(f"tag:yaml.org,2002:{name}" for name in ("str", "int", "float", "bool", "null", "map", "seq"))}
 _MERGE = "<<"
+_MOST_MERGED = 10_000
 
 
 def read_yaml(text: str) -> Node | None:
@@ -60,7 +61,7 @@ class _Reader:
             if event.anchor not in self._anchors:
                 raise Broken(place, f"*{event.anchor} stands for nothing before it", f"write &{event.anchor} before it")
             return self._anchors[event.anchor]
-        if event.tag not in (None, "!") and not event.tag.startswith(_STANDARD):
+        if event.tag not in _TAGS:
             raise Broken(place, f"it has the tag {event.tag}", "leave the tag out")
         node = self._untagged(event, place, depth)
         if event.anchor is not None:
@@ -81,33 +82,34 @@ class _Reader:
 
     def _entries(self, depth: int) -> tuple[Entry, ...]:
         entries: list[Entry] = []
-        merged: list[Entry] = []
+        merged: dict[str, Entry] = {}
         while not isinstance(following := self._loader.get_event(), yaml.MappingEndEvent):
             place = _place(following.start_mark)
             if not isinstance(following, yaml.ScalarEvent):
                 raise Broken(place, "a key must be a text", "write it so")
             value = self._node(self._loader.get_event(), depth + 1)
             if following.value == _MERGE and not following.style:
-                merged += _merge(value)
+                merged = _merge(value) | merged
             else:
                 entries.append(Entry(following.value, place, value))
         have = {entry.name.lower() for entry in entries}
-        for entry in merged:
-            if entry.name.lower() not in have:
-                have.add(entry.name.lower())
-                entries.append(entry)
-        return tuple(entries)
+        return (*entries, *(entry for name, entry in merged.items() if name not in have))
 
 
-def _merge(value: Node) -> list[Entry]:
-    """Return what `<<` adds: the keys of one map, or of several, the first of them going before."""
+def _merge(value: Node) -> dict[str, Entry]:
+    """Return what `<<` adds, by name in lower case: the keys of one map, or of several, the first going before."""
     parts = value.items if isinstance(value, Items) else (value,)
-    entries: list[Entry] = []
+    merged: dict[str, Entry] = {}
+    looked_at = 0
     for part in parts:
         if not isinstance(part, Mapping):
             raise Broken(value.place, "<< merges maps only", "name a map")
-        entries += part.entries
-    return entries
+        looked_at += len(part.entries)
+        if looked_at > _MOST_MERGED:
+            raise Broken(value.place, f"<< merges more than {_MOST_MERGED} keys", "merge fewer maps")
+        for entry in part.entries:
+            merged.setdefault(entry.name.lower(), entry)
+    return merged
 
 
 def _place(mark: Any) -> Place:

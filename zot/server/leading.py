@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 import time
+from contextlib import suppress
 
 from zot.config import Config
 from zot.registry.stores import routes
@@ -102,5 +103,6 @@ class LeaderProcess:
         command = [sys.executable, "-m", "zot.jobs.leader", "--parent", str(os.getpid()), "--store", self._route]
         self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL)
         assert self._process.stdin is not None
-        with self._process.stdin as pipe:
+        # One that dies before it has read this is found dead at the next look, and started again.
+        with suppress(BrokenPipeError), self._process.stdin as pipe:
             pipe.write(self._config)

@@ -1,0 +1,73 @@
+"""The examples: each is valid, is in the table, and is served where nothing else is needed for that."""
+
+from __future__ import annotations
+
+import http.client
+import re
+import ssl
+import subprocess
+from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from tests.servers import running_server
+from zot.config import check
+
+EXAMPLES = Path(__file__).parents[2] / "examples"
+FILES = sorted(EXAMPLES.glob("config-*"))
+FIXED = "/tmp/zot-examples"
+NEED_OTHERS = {"config-s3.json", "config-secrets.yaml", "config-ldap.json", "config-openid.json", "config-sync.json"}
+VARIABLES = {"ZOT_ACCESS_KEY": "key", "ZOT_CLIENT_SECRET": "secret"}
+
+
+@pytest.fixture(scope="module")
+def prepared(tmp_path_factory: pytest.TempPathFactory, need: Callable[..., str]) -> Path:
+    """What `examples/prepare` makes."""
+    need("openssl", "install openssl")
+    directory = tmp_path_factory.mktemp("examples")
+    done = subprocess.run([EXAMPLES / "prepare", directory], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return directory
+
+
+def placed(file: Path, prepared: Path, to: Path) -> Path:
+    """Copy an example, naming the files of this test."""
+    copy = to / file.name
+    copy.write_text(file.read_text().replace(FIXED, str(prepared)).replace("/tmp/zot", str(to / "zot")))
+    return copy
+
+
+@pytest.mark.parametrize("file", FILES, ids=lambda file: file.name)
+def test_every_example_is_valid(file: Path, prepared: Path, tmp_path: Path) -> None:
+    """Each example has no error; what it is doubtful about is only what this version does not do yet."""
+    checked = check(str(placed(file, prepared, tmp_path)), VARIABLES)
+    assert checked.config is not None, checked.problems
+    for problem in checked.problems:
+        assert "not act on it yet" in problem.what or "changes nothing" in problem.what, problem
+
+
+def test_the_table_has_every_example_and_no_other() -> None:
+    """The table names each file, says what it shows, and how to try it."""
+    table = (EXAMPLES / "README.md").read_text()
+    rows = dict(re.findall(r"^\| \[(config-[^\]]+)\]\(\1\) \|([^|]+\|[^|]+)\|$", table, re.MULTILINE))
+    assert sorted(rows) == [file.name for file in FILES]
+    assert all(f"zot serve examples/{name}" in row for name, row in rows.items())
+
+
+@pytest.mark.e2e
+@pytest.mark.parametrize("file", [file for file in FILES if file.name not in NEED_OTHERS], ids=lambda file: file.name)
+def test_every_example_is_served(file: Path, prepared: Path, tmp_path: Path) -> None:
+    """Each example that needs nobody else is served: its base path is there, or asks who wants to know."""
+    with running_server(tmp_path, "--port", "0", "--workers", "1", config=placed(file, prepared, tmp_path)) as server:
+        if server.url.startswith("https"):
+            context = ssl.create_default_context(cafile=str(prepared / "ca.crt"))
+            connection: http.client.HTTPConnection = http.client.HTTPSConnection(
+                "localhost", server.port, context=context, timeout=30
+            )
+        else:
+            connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=30)
+        with closing(connection):
+            connection.request("GET", "/v2/")
+            assert connection.getresponse().status in (200, 401)

@@ -1,0 +1,280 @@
+"""A table of wrong configurations: each is refused in the right line, with the key and what to do."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from zot.config import ConfigError, Problem, check
+
+# Line 1 of each file below that does not begin with `storage` or a brace.
+STORAGE = "storage: {rootDirectory: /r}\n"
+AUTH = "http:\n  auth:\n    "
+TLS = "  tls: {cert: here, key: here, cacert: here}\n"
+CONTROL = "http:\n  auth: {htpasswd: {path: here}}\n  accessControl:\n    "
+SYNC = "extensions:\n  sync:\n    registries:\n      - "
+
+# The text, the line, the key, what to do; every one is the only error of its file.
+WRONG = [
+    # What is no document.
+    ("", 1, "", "write what the reference says"),
+    ("null\n", 1, "", "write what the reference says"),
+    ("- storage\n", 1, "", "use a section with keys of its own"),
+    ("storage: {rootDirectory: /r\nhttp: {}\n", 2, "", "mend the YAML"),
+    ("storage:\n\trootDirectory: /r\n", 2, "", "mend the YAML"),
+    ("storage: {rootDirectory: *nothing}\n", 1, "", "write &nothing before it"),
+    ("storage: {rootDirectory: !!python/object/apply:os.system [x]}\n", 1, "", "leave the tag out"),
+    ("storage: {rootDirectory: /r}\n---\nhttp: {}\n", 2, "", "keep one of them"),
+    ("? [a]\n: b\n", 1, "", "write it so"),
+    ("x: " + "[" * 100 + "]" * 100, 1, "", "write it as the examples do"),
+    ('{"storage": {"rootDirectory": "/r"},\n}', 1, "", "leave it out"),
+    ('{"storage": {"rootDirectory": "/r"}\n "http": {}}', 2, "", "write one after the value before"),
+    ('{"storage": {"rootDirectory": "/r"', 1, "", "add what is missing"),
+    ('{"storage":\n{"rootDirectory": /r}}', 2, "", "put texts in double quotes"),
+    ('{"storage": {"rootDirectory":\n"/r}}', 2, "", "write a double quote at its end"),
+    ('{"storage": {"rootDirectory": "C:\\zot"}}', 1, "", "write \\\\ for a backslash"),
+    ('{storage: {"rootDirectory": "/r"}}', 1, "", "write it so"),
+    ('{"storage" {"rootDirectory": "/r"}}', 1, "", "write one, and a value after it"),
+    ('{"storage": {"rootDirectory": "/r"}} {}', 1, "", "leave it out, or mend the braces"),
+    ('{"storage": {"rootDirectory": "\\ud800"}}', 1, "", "write the character itself"),
+    ('{"storage": {"rootDirectory": "/r", "maxRepos": ' + "9" * 50 + "}}", 1, "", "write a shorter one"),
+    # Keys.
+    ('{"storage": {"rootDirectory": "/r"},\n"Storage": {}}', 2, "Storage", "leave one of them out"),
+    ("storage:\n  rootDirectory: /r\n  rootDirectry: /s\n", 3, "storage.rootDirectry", "storage.rootDirectory?"),
+    ("storag: {rootDirectory: /r}\nstorage: {rootDirectory: /r}\n", 1, "storag", "did you mean storage?"),
+    ("metrics: {enable: true}\n", 2, "metrics", "move it to extensions.metrics"),
+    ("sync: {registries: []}\n", 2, "sync", "move it to extensions.sync"),
+    ("tls: {cert: here}\n", 2, "tls", "move it to http.tls"),
+    ("rootDirectory: /r\n", 2, "rootDirectory", "move it to storage.rootDirectory"),
+    ("http:\n  accessControll: {}\n", 3, "http.accessControll", "did you mean http.accessControl?"),
+    ("zzz: 1\n", 2, "zzz", "leave it out"),
+    ("http: 8080\n", 2, "http", "use a section with keys of its own"),
+    # Values.
+    ("storage: {}\nhttp: {}\n", 1, "storage.rootDirectory", "add it"),
+    ("http: {port: 70000}\n", 2, "http.port", "use 65535 or less"),
+    ("http: {port: http}\n", 2, "http.port", "use a whole number"),
+    ("http:\n  compat: [docker2s2, docker1]\n", 3, "http.compat[1]", "use one of 'docker2s2' or 'sparse'"),
+    ("log:\n  level: loud\n", 3, "log.level", "use one of trace, debug, info"),
+    ("storage:\n  rootDirectory: /r\n  dedupe: perhaps\n", 3, "storage.dedupe", "use true or false"),
+    ("storage:\n  rootDirectory: /r\n  gcDelay: 2 hours\n", 3, "storage.gcDelay", "write one as 90s, 1h30m or 24h"),
+    ("storage:\n  rootDirectory: /r\n  gcDelay: -2h\n", 3, "storage.gcDelay", "use 0 seconds or more"),
+    ("storage:\n  rootDirectory: /r\n  gcInterval: -1s\n", 3, "storage.gcInterval", "use 0 seconds or more"),
+    ("storage:\n  rootDirectory: /r\n  gcTimeWindow: 25:00-26:00\n", 3, "storage.gcTimeWindow", "as 22:00-04:00"),
+    ("storage:\n  rootDirectory: /r\n  gcTimeWindow: 02:00-02:00\n", 3, "storage.gcTimeWindow", "different times"),
+    # Storage.
+    ("storage:\n  rootDirectory: /r\n  subPaths: {/a: {rootDirectory: /r/}}\n", 3,
+     "storage.subPaths./a.rootDirectory", "give each store a place of its own"),
+    ("storage:\n  rootDirectory: /r\n  subPaths: {/a: {rootDirectory: /r/a}}\n", 3,
+     "storage.subPaths./a.rootDirectory", "give each store a place of its own"),
+    ("storage:\n  rootDirectory: /r\n  subPaths: {a: {rootDirectory: /s}}\n", 3, "storage.subPaths.a", "as in /team"),
+    ("storage:\n  rootDirectory: /r\n  subPaths: {/a/b: {rootDirectory: /s}}\n", 3, "storage.subPaths./a/b", "/team"),
+    ("storage:\n  rootDirectory: /r\n  subPaths:\n    /a: {rootDirectory: /s, gc: true, gcDelay: 0}\n", 4,
+     "storage.subPaths./a.gcDelay", "use a delay longer than a push takes"),
+    ("storage:\n  rootDirectory: /r\n  storageDriver: {name: s4}\n", 3, "storage.storageDriver.name", "use s3"),
+    ("storage:\n  storageDriver:\n    {name: s3, region: r}\n", 2, "storage.storageDriver.bucket", "add it"),
+    ("storage:\n  storageDriver: {name: s3, bucket: b}\n", 2, "storage.storageDriver.region", "add it, or regionendpoint"),
+    ("storage:\n  storageDriver: {name: s3, bucket: b, region: r, accesskey: k}\n", 2,
+     "storage.storageDriver.secretkey", "add it, or leave both out"),
+    ("storage:\n  storageDriver: {name: s3, bucket: b, region: r, chunksize: 1024}\n", 2,
+     "storage.storageDriver.chunksize", "use 5242880 or more"),
+    ("storage:\n  storageDriver:\n    name: s3\n    bucket: b\n    region: r\n    secretkey: ${NOT_SET}\n"
+     "    accesskey: k\n", 6, "storage.storageDriver.secretkey", "set NOT_SET"),
+    ("storage:\n  storageDriver:\n    name: s3\n    bucket: b\n    region: r\n    accesskey: k\n"
+     "    secretkey: ${file:missing}\n", 7, "storage.storageDriver.secretkey", "name one that holds the secret"),
+    ("storage:\n  rootDirectory: /r\n  redirectBlobURL: true\n", 3, "storage.redirectBlobURL", "use a storageDriver"),
+    ("storage:\n  rootDirectory: /r\n  cacheDriver: {name: bolt}\n", 3, "storage.cacheDriver.name", "dynamodb or redis"),
+    ("storage:\n  rootDirectory: /r\n  retention:\n    policies:\n      - repoNames: '{1..999}'\n", 5,
+     "storage.retention.policies[0].repoNames[0]", "mend it"),
+    ("storage:\n  rootDirectory: /r\n  retention:\n    policies:\n      - keepTags:\n          - patterns: ['v[']\n"
+     "        repoNames: '**'\n", 6, "storage.retention.policies[0].keepTags[0].patterns[0]", "mend it"),
+    # HTTP.
+    ("http:\n  address: 0.0.0.0:5000\n", 3, "http.address", "the port in http.port"),
+    ("http:\n  address: http://localhost\n", 3, "http.address", "write the host only"),
+    ("http:\n  tls: {cert: here}\n", 3, "http.tls.key", "name a PEM file, or leave tls out"),
+    ("http:\n  tls: {cert: missing, key: here}\n", 3, "http.tls.cert", "name one that is there"),
+    ("http:\n  externalUrl: zot.example.com\n", 3, "http.externalUrl", "write https://zot.example.com"),
+    ("http:\n  allowOrigin: ui.example.com\n", 3, "http.allowOrigin", "write a scheme and a host"),
+    ('http:\n  realm: say "friend"\n', 3, "http.realm", "use letters and spaces"),
+    ("http:\n  ratelimit: {methods: [{method: get, rate: 5}]}\n", 3, "http.ratelimit.methods[0].method", "mean GET?"),
+    ("http:\n  ratelimit: {methods: [{method: GET}]}\n", 3, "http.ratelimit.methods[0].rate", "add it"),
+    ("http:\n  ratelimit: {rate: 0}\n", 3, "http.ratelimit.rate", "use 1 or more"),
+    # Who may log in.
+    (f"{AUTH}htpasswd: {{path: missing}}\n", 4, "http.auth.htpasswd.path", "name one that is there"),
+    (f"{AUTH}ldap: {{address: l, userAttribute: uid}}\n", 4, "http.auth.ldap.baseDN", "add it"),
+    (f"{AUTH}ldap: {{address: l, userAttribute: uid, baseDN: d, bindDN: b}}\n", 4, "http.auth.ldap.bindPassword", "add it"),
+    (f"{AUTH}ldap: {{address: l, userAttribute: uid, baseDN: d, userFilter: (a=b}}\n", 4,
+     "http.auth.ldap.userFilter", "write it as"),
+    (f"{AUTH}ldap: {{address: l, userAttribute: u, baseDN: d, credentialsFile: missing}}\n", 4,
+     "http.auth.ldap.credentialsFile", "name one that is there"),
+    (f"{AUTH}bearer: {{realm: 'https://a/t', cert: here}}\n", 4, "http.auth.bearer.service", "a token server needs it"),
+    (f"{AUTH}bearer: {{realm: a, service: s, cert: here}}\n", 4, "http.auth.bearer.realm", "https://auth.example.com"),
+    (f"{AUTH}openid: {{providers: {{dex: {{clientid: c}}}}}}\n", 4, "http.auth.openid.providers.dex", "oidc is for any"),
+    (f"{AUTH}openid: {{providers: {{oidc: {{clientid: c, scopes: openid}}}}}}\n", 4,
+     "http.auth.openid.providers.oidc.issuer", "a login needs it"),
+    (f"{AUTH}openid: {{providers: {{github: {{scopes: user}}}}}}\n", 4,
+     "http.auth.openid.providers.github.clientid", "a login needs it"),
+    (f"{AUTH}openid: {{providers: {{github: {{scopes: user, clientid: c}}}}, callbackAllowOrigins: /home}}\n", 4,
+     "http.auth.openid.callbackAllowOrigins[0]", "write a scheme and a host"),
+    (f"{AUTH}mtls: {{}}\n", 4, "http.auth.mtls", "add cert, key and cacert to http.tls"),
+    (f"http:\n{TLS}  auth:\n    mtls: {{identityAttributes: [Name]}}\n", 5,
+     "http.auth.mtls.identityAttributes[0]", "use one of CommonName"),
+    (f"http:\n{TLS}  auth:\n    mtls: {{uriSanIndex: 1}}\n", 5, "http.auth.mtls.uriSanIndex", "add URI to them"),
+    (f"http:\n{TLS}  auth:\n    mtls: {{identityAttributes: URI, uriSanPattern: '('}}\n", 5,
+     "http.auth.mtls.uriSanPattern", "write it as spiffe://"),
+    (f"{AUTH}sessionDriver: {{name: memcached}}\n", 4, "http.auth.sessionDriver.name", "use local or redis"),
+    (f"{AUTH}sessionKeysFile: here\n    sessionDriver: {{name: redis}}\n", 4, "http.auth.sessionKeysFile", "leave it out"),
+    # Who may do what.
+    ("http:\n  accessControl: {repositories: {'**': {defaultPolicy: read}}}\n", 3, "http.accessControl", "add htpasswd"),
+    (f"{CONTROL}repositories:\n      '**': {{defaultPolicy: [read, write]}}\n", 6,
+     "http.accessControl.repositories.**.defaultPolicy[1]", "use one of 'read', 'create'"),
+    (f"{CONTROL}repositories:\n      '{{1..999}}': {{defaultPolicy: read}}\n", 6,
+     "http.accessControl.repositories.{1..999}", "write it as"),
+    # Extensions.
+    ("extensions:\n  metrics: {prometheus: {path: metrics}}\n", 3, "extensions.metrics.prometheus.path", "/metrics"),
+    ("extensions:\n  metrics: {prometheus: {path: /v2/metrics}}\n", 3, "extensions.metrics.prometheus.path", "/metrics"),
+    ("extensions:\n  metrics: {prometheus: {path: /a/../b}}\n", 3, "extensions.metrics.prometheus.path", "write /b"),
+    ("extensions:\n  ui: {}\n", 3, "extensions.ui", "add extensions.search"),
+    ("extensions:\n  events: {enable: true, sinks: [{type: smtp}]}\n", 3, "extensions.events.sinks[0].type", "'http' or"),
+    ("extensions:\n  events: {enable: true, sinks: [{type: http, address: x}]}\n", 3,
+     "extensions.events.sinks[0].address", "write https://events.example.com"),
+    (f"{SYNC}{{urls: r.example.com, onDemand: true}}\n", 5, "extensions.sync.registries[0].urls[0]", "write https://"),
+    (f"{SYNC}{{onDemand: true}}\n", 5, "extensions.sync.registries[0].urls", "add it"),
+    (f"{SYNC}{{urls: 'https://r', onDemand: true, maxRetries: 3}}\n", 5,
+     "extensions.sync.registries[0].retryDelay", "add it, for example 5m"),
+    (f"{SYNC}{{urls: 'https://r', onDemand: true, retryDelay: 5m, maxRetryDelay: 1m}}\n", 5,
+     "extensions.sync.registries[0].maxRetryDelay", "use a longer one"),
+    (f"{SYNC}{{urls: 'https://r', onDemand: true, reqConcurrent: 0}}\n", 5,
+     "extensions.sync.registries[0].reqConcurrent", "use 1 or more"),
+    (f"{SYNC}{{urls: 'https://r', onDemand: true, reqPerSec: .inf}}\n", 5,
+     "extensions.sync.registries[0].reqPerSec", "use a number"),
+    (f"{SYNC}{{urls: 'https://r', onDemand: true, preserveDigest: true}}\n", 5,
+     "extensions.sync.registries[0].preserveDigest", "add docker2s2 to http.compat"),
+    (f"{SYNC}{{urls: 'https://r', onDemand: true, credentialHelper: aws}}\n", 5,
+     "extensions.sync.registries[0].credentialHelper", "use ecr, gcp or oauth2"),
+    (f"{SYNC}{{urls: 'https://r', onDemand: true, content: [{{prefix: a, destination: /, stripPrefix: true}}]}}\n", 5,
+     "extensions.sync.registries[0].content[0].stripPrefix", "set it to false"),
+    (f"{SYNC}{{urls: 'https://r', onDemand: true, content: [{{prefix: a, tags: {{regex: '4.('}}}}]}}\n", 5,
+     "extensions.sync.registries[0].content[0].tags.regex", "mend it"),
+    (f"{SYNC}{{urls: 'https://r', onDemand: true, content: [{{prefix: '/{{1..999}}'}}]}}\n", 5,
+     "extensions.sync.registries[0].content[0].prefix", "write it as /repo1/repo"),
+    (f"{SYNC}{{urls: 'https://r', onDemand: true, certDir: missing}}\n", 5,
+     "extensions.sync.registries[0].certDir", "name one that is there"),
+    ("extensions:\n  sync: {credentialsFile: missing}\n", 3, "extensions.sync.credentialsFile", "name one that is there"),
+    ("cluster: {members: [a], hashKey: short}\n", 2, "cluster.hashKey", "write 16 of them"),
+    ("log: {output: /l, audit: /l}\n", 2, "log.audit", "name another"),
+]  # fmt: skip
+
+
+@pytest.fixture
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A directory that the server is started in, with a file `here`, which holds session keys."""
+    (tmp_path / "here").write_text("hashKey: 0123456789")
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def problems_of(text: str, directory: Path) -> list[Problem]:
+    """Return what is wrong with a text."""
+    file = directory / ("c.json" if text.startswith("{") else "c.yaml")
+    is_whole = text.startswith(("{", "- ", "? ", "x: ")) or "\nstorage:" in f"\n{text}" or text in ("", "null\n")
+    file.write_text(text if is_whole else STORAGE + text)
+    try:
+        return check(str(file), {}).problems
+    except ConfigError as error:
+        return error.problems
+
+
+@pytest.mark.parametrize(("text", "line", "key", "remedy"), WRONG, ids=range(1, len(WRONG) + 1))
+def test_what_is_wrong_is_said_in_its_line(here: Path, text: str, line: int, key: str, remedy: str) -> None:
+    """Each wrong file has one error, in the line, with the key, and what to do."""
+    (problem,) = (one for one in problems_of(text, here) if not one.warning)
+    assert (problem.line, problem.key) == (line, key), str(problem)
+    assert remedy in problem.remedy, str(problem)
+    assert problem.what
+
+
+# The text, the line, the key, what is said: the file is valid all the same.
+DOUBTFUL = [
+    ("storage:\n  rootDirectory: data\n", 2, "storage.rootDirectory", "relative"),
+    ("storage:\n  rootDirectory: /r\n  gc: false\n  gcDelay: 2h\n", 4, "storage.gcDelay", "while gc is off"),
+    ("storage:\n  rootDirectory: /r\n  gcDelay: 0\n", 3, "storage.gcDelay", "between their push"),
+    ("storage:\n  rootDirectory: /r\n  retention:\n    delay: 1m\n", 4, "storage.retention.delay", "wait for gcDelay"),
+    ("storage:\n  rootDirectory: /r\n  retention: {policies: [{repositories: '**'},\n    {repositories: a}]}\n", 4,
+     "storage.retention.policies[1]", "never used"),
+    ("storage:\n  rootDirectory: /r\n  retention: {policies: [{deleteUntagged: true}]}\n", 3,
+     "storage.retention.policies[0]", "for no repository"),
+    ("storage:\n  rootDirectory: /r\n  retention: {policies: [{repoNames: a, keepTags: [{patterns: '.*'},\n"
+     "    {patterns: v1}]}]}\n", 4, "storage.retention.policies[0].keepTags[1]", "never used"),
+    ("storage:\n  storageDriver: {name: gcs, bucket: b}\n", 2, "storage.storageDriver.name", "zot serve will refuse"),
+    ("storage:\n  storageDriver: {name: s3, bucket: b, region: r,\n    regoin: q}\n", 3,
+     "storage.storageDriver.regoin", "ignores it"),
+    ("storage:\n  rootDirectory: /r\n  fastRestart: true\n", 3, "storage.fastRestart", "changes nothing"),
+    ("http:\n  address: 0.0.0.0\n  auth: {htpasswd: {path: here}}\n", 4, "http.auth", "in the clear"),
+    (f"{AUTH}ldap: {{address: l, userAttribute: u, baseDN: d}}\n", 4, "http.auth.ldap.startTLS", "in the clear"),
+    (f"{AUTH}ldap: {{address: l, userAttribute: u, baseDN: d, startTLS: true, insecure: false}}\n", 4,
+     "http.auth.ldap.startTLS", "TLS from the start"),
+    (f"{CONTROL}repositories: {{'**': {{anonymousPolicy: [read, create]}}}}\n", 5,
+     "http.accessControl.repositories.**.anonymousPolicy", "without logging in"),
+    (f"{CONTROL}repositories: {{'**': {{defaultPolicy: [read, update]}}}}\n", 5,
+     "http.accessControl.repositories.**.defaultPolicy", "update does not count without create"),
+    (f"{CONTROL}repositories: {{'**': {{policies: [{{actions: read}}]}}}}\n", 5,
+     "http.accessControl.repositories.**.policies[0]", "for nobody"),
+    (f"{CONTROL}repositories: {{'**': {{policies: [{{users: a}}]}}}}\n", 5,
+     "http.accessControl.repositories.**.policies[0]", "allows nothing"),
+    (f"{CONTROL}adminPolicy: {{groups: admins, actions: read}}\n", 5, "http.accessControl.adminPolicy.groups[0]", "no group"),
+    ("extensions:\n  scrub: {interval: 1m}\n", 3, "extensions.scrub.interval", "shorter than 2h"),
+    ("extensions:\n  lint: {enable: true}\n", 3, "extensions.lint", "asks for nothing"),
+    ("extensions:\n  trust: {}\n", 3, "extensions.trust", "checks nothing"),
+    ("extensions:\n  events: {enable: true}\n", 3, "extensions.events.sinks", "go nowhere"),
+    (f"{SYNC}{{urls: 'https://r'}}\n", 5, "extensions.sync.registries[0]", "ever fetched"),
+    ("distSpecVersion: 1.0.0\n", 2, "distSpecVersion", "follows 1.1.1"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("text", "line", "key", "what"), DOUBTFUL, ids=range(1, len(DOUBTFUL) + 1))
+def test_what_is_doubtful_is_warned_of(here: Path, text: str, line: int, key: str, what: str) -> None:
+    """Each of these files is valid, with a warning in the line, with the key."""
+    problems = problems_of(text, here)
+    assert all(problem.warning for problem in problems), problems
+    assert any((one.line, one.key) == (line, key) and what in one.what for one in problems), problems
+
+
+def test_all_problems_of_all_kinds_come_at_once(here: Path) -> None:
+    """Unknown and repeated keys, wrong values, broken rules and missing files are told together, in their order."""
+    problems = problems_of(
+        """
+http:
+  prt: 1
+  port: x
+  tls: {cert: missing}
+  auth: {ldap: {port: 389}}
+storage:
+  dedupe: 7
+  gcDelay: soon
+  gcDelay: 1h
+extensions: {ui: {}}
+""",
+        here,
+    )
+    assert [problem.line for problem in problems] == sorted(problem.line for problem in problems)
+    assert [problem.key for problem in problems if not problem.warning] == [
+        "http.prt", "http.port", "http.tls.key", "http.tls.cert", "http.auth.ldap.address", "http.auth.ldap.baseDN",
+        "http.auth.ldap.userAttribute", "storage.rootDirectory", "storage.dedupe", "storage.gcDelay", "storage.gcDelay",
+        "extensions.ui",
+    ]  # fmt: skip
+
+
+def test_a_side_file_is_checked_too(here: Path) -> None:
+    """What a side file lacks is said with the side file's own line."""
+    (here / "ldap.json").write_text('{"bindDN": "cn=x",\n "bindPasword": "CANARY"}')
+    problems = problems_of(
+        f"{AUTH}ldap: {{address: l, userAttribute: u, baseDN: d, port: 636, credentialsFile: ldap.json}}\n", here
+    )
+    assert [(Path(one.file).name, one.line, one.key) for one in problems if not one.warning] == [
+        ("ldap.json", 1, "bindPassword"), ("ldap.json", 2, "bindPasword"),
+    ]  # fmt: skip
+    assert "CANARY" not in str(problems)
+    (here / "sync.json").write_text('{"registry.example.com:5000": {"username": "u"}}')
+    problems = problems_of("extensions: {sync: {credentialsFile: sync.json}}\n", here)
+    assert [one.key for one in problems if not one.warning] == ["registries.registry.example.com:5000.password"]
