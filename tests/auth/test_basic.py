@@ -56,7 +56,7 @@ class Source:
 def basic(*sources: Source, clock: Clock | None = None, places: int = 8) -> Basic:
     """Make the authenticator."""
     clock = clock or Clock()
-    return Basic(sources, Remembered(60, clock), Throttle(clock), Queue(places))
+    return Basic(sources, Remembered(60, clock), Throttle(clock), Queue(places, 16))
 
 
 def login(user: str, password: str, address: str = "192.0.2.1") -> Credentials:
@@ -214,8 +214,8 @@ def test_few_wait() -> None:
     source.check = check  # type: ignore[method-assign, assignment]
     judge = basic(source, places=4)
     with ThreadPoolExecutor(8) as pool:
-        waiting = [pool.submit(refused, judge, f"u{n}", "x", f"192.0.2.{min(n, 3)}") for n in range(4)]
-        while judge._queue._taken.total() < 4:
+        waiting = [pool.submit(refused, judge, f"u{n}", "x", f"192.0.2.{n}") for n in range(4)]
+        while judge._queue._taken["all"] < 4:
             pass
         assert refused(judge, "u9", "x", "192.0.2.9") is TooManyRequests
         slow.set()
@@ -237,3 +237,18 @@ def test_a_failed_login_waits_but_few_do() -> None:
             one.result()
     delay.wait()
     FailDelay(0, 1).wait()
+
+
+def test_places_are_kept_for_addresses_without_failures() -> None:
+    """Addresses from which logins failed share half of the places, and one address never has them all."""
+    queue = Queue(4, 4)
+    with queue.place("a", is_suspect=True), queue.place("b", is_suspect=True):
+        with pytest.raises(TooManyRequests), queue.place("c", is_suspect=True):
+            pass
+        with queue.place("d"), queue.place("d"), pytest.raises(TooManyRequests), queue.place("e"):
+            pass
+    with queue.place("a"), queue.place("a"), pytest.raises(TooManyRequests), queue.place("a"):
+        pass
+    assert queue._taken.total() == 0
+    with queue.enter(), queue.enter(), queue.enter(), queue.enter(), pytest.raises(TooManyRequests), queue.enter():
+        pass

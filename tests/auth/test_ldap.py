@@ -208,7 +208,7 @@ def with_file(ldap: Ldap, tmp_path: Path) -> Basic:
     """Return the authenticator that asks LDAP first, then a file."""
     path = tmp_path / "htpasswd"
     path.write_text(line("both", "of-file") + line("fileonly", "filepw"))
-    return Basic([ldap, Htpasswd(str(path), nullcontext())], Remembered(60), Throttle(Clock()), Queue(4))
+    return Basic([ldap, Htpasswd(str(path), nullcontext())], Remembered(60), Throttle(Clock()), Queue(4, 4))
 
 
 @pytest.mark.parametrize(

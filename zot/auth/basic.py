@@ -6,7 +6,8 @@ import binascii
 import logging
 import threading
 from base64 import b64decode
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 from zot.auth.accounts import PasswordSource
 from zot.auth.key_login import KeyLogin
@@ -17,8 +18,6 @@ from zot.auth.throttle import Queue, Throttle
 from zot.errors import RegistryError, Unauthorized, Unavailable
 
 log = logging.getLogger(__name__)
-
-_LOCKS = 64
 
 
 class Basic:
@@ -42,7 +41,9 @@ class Basic:
         self._remembered = remembered
         self._throttle = throttle
         self._queue = queue
-        self._same = [threading.Lock() for _ in range(_LOCKS)]
+        self._guard = threading.Lock()
+        # A lock for each header that is being checked, and how many requests use it.
+        self._checked: dict[str, tuple[threading.Lock, int]] = {}
 
     def authenticate(self, credentials: Credentials) -> Principal | None:
         """Return whose name and password the header holds; None for another kind of header."""
@@ -60,13 +61,31 @@ class Basic:
             return found
         address = credentials.address
         self._throttle.check(address, user)
-        with self._queue.place(address), self._same[hash(header) % _LOCKS]:
+        with self._queue.enter(), self._alone_with(header):
             # Another request with the same header may have been right meanwhile, or wrong too often.
             known = self._remembered.get(header, self._versions())
             if known is not None:
                 return known
             self._throttle.check(address, user)
-            return self._judge(header, user, password, address)
+            with self._queue.place(address, is_suspect=self._throttle.is_suspect(address)):
+                return self._judge(header, user, password, address)
+
+    @contextmanager
+    def _alone_with(self, header: str) -> Iterator[None]:
+        """Keep other requests with the same header waiting."""
+        with self._guard:
+            lock, users = self._checked.get(header, (threading.Lock(), 0))
+            self._checked[header] = (lock, users + 1)
+        try:
+            with lock:
+                yield
+        finally:
+            with self._guard:
+                users = self._checked[header][1] - 1
+                if users:
+                    self._checked[header] = (lock, users)
+                else:
+                    del self._checked[header]
 
     def _judge(self, header: str, user: str, password: str, address: str) -> Principal:
         versions = self._versions()

@@ -29,7 +29,7 @@ DEFAULT_REALM = "Authorization Required"
 # A right password is believed for so many seconds without another look.
 _REMEMBER = 60.0
 # A check may take a core for a tenth of a second; whoever comes last is not to wait for much longer than one second.
-_MOST_CHECKING = 8
+_MOST_CHECKING = 6
 
 
 class Opener:
@@ -44,7 +44,7 @@ class Opener:
         self._keys = keys
         self._sessions = sessions
         self._throttle = Throttle()
-        self._queue = Queue(min(max(threads // 4, 4), _MOST_CHECKING))
+        self._queue = Queue(_MOST_CHECKING, threads // 4)
         self._one_at_a_time = OneAtATime()
 
     def open(self, http: Http) -> Authority:

@@ -11,7 +11,7 @@ import time
 import weakref
 from collections import Counter, OrderedDict
 from collections.abc import Callable, Hashable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from typing import NamedTuple
 
 from zot.errors import TooManyRequests
@@ -44,6 +44,10 @@ class _Buckets:
         over = self._clear_at.get(key, 0.0) - self._clock() - (self._limit.burst - 1) * self._limit.seconds
         return max(over, 0.0)
 
+    def has(self, key: Hashable) -> bool:
+        """Tell whether there is a failure that is not forgotten."""
+        return self._clear_at.get(key, 0.0) > self._clock()
+
     def add(self, key: Hashable) -> None:
         """Count a failure."""
         self._clear_at[key] = max(self._clear_at.get(key, 0.0), self._clock()) + self._limit.seconds
@@ -74,6 +78,11 @@ class Throttle:
         if wait > 0:
             raise busy("too many logins failed", math.ceil(wait))
 
+    def is_suspect(self, address: str) -> bool:
+        """Tell whether logins from an address failed of late."""
+        with self._guard:
+            return self._addresses.has(address)
+
     def failed(self, address: str, user: str) -> None:
         """Count a failure."""
         with self._guard:
@@ -89,31 +98,40 @@ class Throttle:
 
 
 class Queue:
-    """Lets so many threads of this worker check passwords or wait for that, and fewer for one address.
+    """Lets few threads of this worker check passwords, and some more wait for what others check.
 
-    The others are refused at once, so that threads stay free for requests that need no check.
+    At most `places` check, two thirds of them for one address, and half for addresses from which logins failed of late,
+    so that the rest is kept for others. At most `waiting` are anywhere in here. The others are refused at once, so that
+    threads stay free for requests that need no check.
     """
 
-    def __init__(self, places: int) -> None:
+    def __init__(self, places: int, waiting: int) -> None:
         self._places = max(places, 2)
-        self._places_by_address = max(self._places * 3 // 4, 1)
+        self._waiting = max(waiting, self._places)
         self._taken: Counter[str] = Counter()
         self._guard = threading.Lock()
 
-    @contextmanager
-    def place(self, address: str) -> Iterator[None]:
+    def enter(self) -> AbstractContextManager[None]:
+        """Be one of those in here. Raises `TooManyRequests`."""
+        return self._within({"in here": self._waiting})
+
+    def place(self, address: str, *, is_suspect: bool = False) -> AbstractContextManager[None]:
         """Have a place. Raises `TooManyRequests`."""
+        limits = {"all": self._places, f"from {address}": max(self._places * 2 // 3, 1)}
+        return self._within(limits | ({"suspect": self._places // 2} if is_suspect else {}))
+
+    @contextmanager
+    def _within(self, limits: dict[str, int]) -> Iterator[None]:
         with self._guard:
-            if self._taken.total() >= self._places or self._taken[address] >= self._places_by_address:
+            if any(self._taken[what] >= most for what, most in limits.items()):
                 raise busy("too many logins are being checked", 1)
-            self._taken[address] += 1
+            self._taken.update(limits.keys())
         try:
             yield
         finally:
             with self._guard:
-                self._taken[address] -= 1
-                if not self._taken[address]:
-                    del self._taken[address]
+                self._taken.subtract(limits.keys())
+                self._taken = +self._taken
 
 
 class OneAtATime:
