@@ -161,7 +161,7 @@ def test_odd_queries_are_answered(besieged: Server, path: str, query: str) -> No
 @pytest.mark.parametrize(
     "value",
     ["bytes", "bytes=", "bytes=-", "bytes=a-b", "bytes=5-2", "bytes=10-", "bytes=-0", "bytes=0-1-2", "bytes=+1-2",
-     "bytes=" + "9" * 400 + "-", "bytes=" + ",".join(["0-0"] * 17), "bytes=0-0,,", "bytes=\xb2-\xb3", "bytes=0-0;1-1"],
+     "bytes=" + "9" * 400 + "-", "bytes=" + ",".join(["0-0"] * 17), "bytes=\xb2-\xb3", "bytes=0-0;1-1"],
 )  # fmt: skip
 def test_ranges_that_make_no_sense(besieged: Server, value: str) -> None:
     """A Range that is malformed or holds nothing is 416 with the blob's size, or does not count; never a wrong part."""

@@ -7,13 +7,13 @@ import json
 import socket
 from collections.abc import Iterator
 from contextlib import closing
-from pathlib import Path
 from urllib.parse import quote
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.hostile.wire import stored
 from tests.images import OCI_MANIFEST, digest_of, manifest
 from tests.servers import Server, running_server
 
@@ -38,14 +38,6 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
         before = stored(running.root)
         yield running
         assert stored(running.root) == before
-
-
-def stored(root: Path) -> list[str]:
-    """Return what is stored, but for what a server does by itself: index.json, marks, locks."""
-    own = ("index.json", "oci-layout")
-    passing = ("_zot-blobs/dirty/", "_zot-blobs/projecting/", "_zot-blobs/locks/")
-    found = (str(path.relative_to(root)) for path in root.rglob("*") if path.is_file() and path.name not in own)
-    return sorted(path for path in found if not path.startswith(passing))
 
 
 def send(server: Server, raw: bytes, method: str = "GET") -> tuple[int, dict[str, str], bytes]:

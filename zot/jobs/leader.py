@@ -33,6 +33,8 @@ LOCK = "leader"
 _REST = 19
 _LONGEST_REST = 60.0
 _RETRY = 5.0
+# How often it looks whether its parent is still there.
+_LOOK = 1.0
 
 
 class Leader:
@@ -61,7 +63,7 @@ class Leader:
                 for duty in [duty for duty, when in due.items() if when <= time.monotonic()]:
                     if self._goes_on():
                         due[duty] = _do(duty)
-                self._pause(min(due.values()) - time.monotonic())
+                self._pause(min(_LOOK, min(due.values()) - time.monotonic()))
             for duty in due:
                 if duty.at_end:
                     _do(duty)
