@@ -12,6 +12,7 @@ from tests.api.test_apikey import USER, as_
 from tests.auth.test_htpasswd import line
 from zot.app import create_app
 from zot.config import Config
+from zot.errors import StartupError
 
 
 def application(tmp_path: Path, **auth: object) -> FlaskClient:
@@ -140,3 +141,19 @@ def test_a_session_ends_with_its_user(client: FlaskClient, tmp_path: Path) -> No
     session = log_in(client)
     (tmp_path / "htpasswd").write_text(line("other", "password"))
     assert client.get("/v2/_catalog", headers=session).status_code == 401
+
+
+def test_session_keys_of_a_file(tmp_path: Path) -> None:
+    """With sessionKeysFile its hashKey signs cookies: another key makes them void, the same keeps them good."""
+    keys = tmp_path / "keys.json"
+    keys.write_text('{"hashKey": "one-key-of-thirty-two-characters"}')
+    session = log_in(application(tmp_path, sessionKeysFile=str(keys)))
+    assert application(tmp_path, sessionKeysFile=str(keys)).get("/v2/", headers=session).status_code == 200
+    keys.write_text('{"hashKey": "two-key-of-thirty-two-characters"}')
+    assert application(tmp_path, sessionKeysFile=str(keys)).get("/v2/", headers=session).status_code == 401
+
+
+def test_session_keys_that_are_not_there(tmp_path: Path) -> None:
+    """A sessionKeysFile that can't be read stops the server at its start, with the key and a remedy."""
+    with pytest.raises(StartupError, match="sessionKeysFile"):
+        application(tmp_path, sessionKeysFile=str(tmp_path / "missing.json"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import socket
 from collections.abc import Iterator
 from contextlib import nullcontext
@@ -14,6 +15,7 @@ import trustme
 from tests.auth.slapd import ADMIN, BASE, DEVS, PEOPLE, Slapd
 from tests.auth.test_basic import Clock, login
 from tests.auth.test_htpasswd import line
+from zot.app import create_app
 from zot.auth import ldap as module
 from zot.auth.accounts import Account
 from zot.auth.basic import Basic
@@ -21,6 +23,7 @@ from zot.auth.htpasswd import Htpasswd
 from zot.auth.ldap import Ldap, LdapSettings
 from zot.auth.remembered import Remembered
 from zot.auth.throttle import Queue, Throttle
+from zot.config import Config
 from zot.errors import StartupError, Unauthorized, Unavailable
 
 pytestmark = pytest.mark.e2e
@@ -268,3 +271,38 @@ def test_settings_that_can_not_work(settings: dict[str, str], message: str) -> N
     """Settings without which nobody could ever log in stop the server at its start, with the key and a remedy."""
     with pytest.raises(StartupError, match=message):
         Ldap(LdapSettings(**({"address": "x", "base_dn": BASE, "user_attribute": "uid"} | settings)))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("beside", [True, False])
+def test_the_configuration(slapd: Slapd, tmp_path: Path, beside: bool) -> None:
+    """The manual's section, with bindDN inline or in a credentialsFile, opens the directory, whose groups count."""
+    (tmp_path / "htpasswd").write_text(line("both", "of-file"))
+    section: dict[str, Any] = {
+        "address": "127.0.0.1",
+        "port": slapd.port,
+        "startTLS": False,
+        "baseDN": BASE,
+        "userAttribute": "uid",
+        "skipVerify": False,
+        "subtreeSearch": True,
+        "userGroupAttribute": "memberOf",
+    }
+    credentials = {"bindDN": ADMIN, "bindPassword": "adminpw"}
+    if beside:
+        (tmp_path / "ldap.json").write_text(json.dumps(credentials))
+        section["credentialsFile"] = str(tmp_path / "ldap.json")
+    else:
+        section |= credentials
+    auth = {"ldap": section, "htpasswd": {"path": str(tmp_path / "htpasswd")}}
+    policy = {"repositories": {"**": {"policies": [{"groups": [DEVS], "actions": ["read"]}]}}}
+    http = {"auth": auth, "accessControl": policy}
+    config = Config.model_validate({"storage": {"rootDirectory": str(tmp_path / "root")}, "http": http})
+    client = create_app(config).test_client()
+
+    def ask(user: str, password: str) -> int:
+        header = login(user, password).authorization
+        return client.get("/v2/a/tags/list", headers={"Authorization": header}).status_code
+
+    assert (ask("alice", "alicepw"), ask("bob", "bobpw")) == (404, 403)
+    assert (ask("both", "of-ldap"), ask("both", "of-file")) == (403, 403)
+    assert ask("alice", "wrong") == 401

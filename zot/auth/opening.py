@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TypeVar
+
 from zot.auth.access import AccessControl, Grant, MetricsRule, Rules
 from zot.auth.accounts import Directory, PasswordSource
 from zot.auth.actions import GRANTED, Actions
@@ -22,10 +24,14 @@ from zot.config.access import Policy as PolicySettings
 from zot.config.auth import Auth, Mtls
 from zot.config.auth import Ldap as LdapSection
 from zot.config.http import Http
+from zot.config.problems import ConfigError
+from zot.config.section import Section
+from zot.config.side_files import LdapCredentials, SessionKeys, read_side_file
 from zot.errors import StartupError
 from zot.oci.globs import compile_glob
 
 DEFAULT_REALM = "Authorization Required"
+S = TypeVar("S", bound=Section)
 # A right password is believed for so many seconds without another look.
 _REMEMBER = 60.0
 # A check may take a core for a tenth of a second; whoever comes last is not to wait for much longer than one second.
@@ -52,6 +58,7 @@ class Opener:
         auth = http.auth or Auth()
         sources = self._sources(auth)
         directories: dict[str, Directory] = {source.origin: source for source in sources}
+        sessions = self._sessions_of(auth)
         keys = self._keys if auth.apikey or auth.openid else None
         login = None if keys is None else KeyLogin(keys, directories)
         headers = []
@@ -59,18 +66,21 @@ class Opener:
             headers.append(Basic(sources, Remembered(_REMEMBER), self._throttle, self._queue, login))
         return Authority(
             policy_of(http),
-            Chain(headers, [*self._cookies(headers, directories), *_others(http)]),
+            Chain(headers, [*([SessionLogin(sessions, directories)] if headers else []), *_others(http)]),
             basic_challenge(http.realm or DEFAULT_REALM) if headers else no_challenge,
             FailDelay(auth.fail_delay, self._threads // 4).wait,
             keys,
             directories,
-            self._sessions,
+            sessions,
             _is_secure(http) if auth.secure_session is None else auth.secure_session,
             Origins((http.external_url, *http.allow_origin)),
         )
 
-    def _cookies(self, headers: list[Basic], directories: dict[str, Directory]) -> list[Authenticator]:
-        return [SessionLogin(self._sessions, directories)] if headers else []
+    def _sessions_of(self, auth: Auth) -> Sessions:
+        if not auth.session_keys_file:
+            return self._sessions
+        keys = _side_file("http.auth.sessionKeysFile", auth.session_keys_file, SessionKeys)
+        return self._sessions.signed_with(keys.hash_key.get_secret_value().encode())
 
     def _sources(self, auth: Auth) -> list[PasswordSource]:
         sources: list[PasswordSource] = []
@@ -97,9 +107,18 @@ def _is_secure(http: Http) -> bool:
 
 def ldap_settings(settings: LdapSection) -> LdapSettings:
     """Return what `Ldap` is made from."""
-    password = settings.bind_password.get_secret_value()
-    plain = settings.model_dump(include=set(LdapSettings._fields) - {"bind_password"})
-    return LdapSettings(**plain, bind_password=password)
+    plain = settings.model_dump(include=set(LdapSettings._fields) - {"bind_dn", "bind_password"})
+    login: LdapSection | LdapCredentials = settings
+    if settings.credentials_file:
+        login = _side_file("http.auth.ldap.credentialsFile", settings.credentials_file, LdapCredentials)
+    return LdapSettings(**plain, bind_dn=login.bind_dn, bind_password=login.bind_password.get_secret_value())
+
+
+def _side_file(key: str, file: str, holds: type[S]) -> S:
+    try:
+        return read_side_file(file, holds)
+    except ConfigError as error:
+        raise StartupError(f"{key}: {error.problems[0].what}", error.problems[0].remedy) from None
 
 
 def is_login_possible(http: Http) -> bool:

@@ -33,7 +33,7 @@ class Ldap(Section):
     user_group_attribute: str = setting("", "The attribute that holds a user's groups: `memberOf`.")
     bind_dn: str = setting("", "Who searches; anonymous if left out.", name="bindDN")
     bind_password: Secret = setting(NO_SECRET, "The password of who searches.", secret=True)
-    credentials_file: str = setting("", "A file with bindDN and bindPassword, instead of the two here.", acted_on=False)
+    credentials_file: str = setting("", "A file with bindDN and bindPassword, instead of the two here.")
 
 
 class Variable(Section):
@@ -154,7 +154,6 @@ class Auth(Section):
     session_keys_file: str = setting(
         "",
         "A file with hashKey and encryptKey, which sign and encrypt sessions; made by the server if left out.",
-        acted_on=False,
     )
     session_driver: SessionDriver | None = setting(
         None, "Where sessions are kept; in the store if left out.", acted_on=False

@@ -1,0 +1,151 @@
+"""Real clients that log in: with a password, with an API key, wrongly, and where anonymous and other rights meet."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+from tests.e2e.conftest import Run, as_root
+from tests.server.test_logins import basic, write_config, write_users
+from tests.servers import Server, running_server
+
+pytestmark = pytest.mark.e2e
+
+PASSWORD = "a-password-of-alice"
+POLICY = {
+    "repositories": {
+        "**": {"policies": [{"users": ["alice"], "actions": ["read", "create", "update", "delete"]}]},
+        "public/**": {
+            "policies": [{"users": ["alice"], "actions": ["read", "create", "update", "delete"]}],
+            "anonymousPolicy": ["read"],
+        },
+    }
+}
+
+
+class Guarded(NamedTuple):
+    """A registry with one user, and an API key of theirs that is for team/** only."""
+
+    server: Server
+    host: str
+    key: str
+
+
+@pytest.fixture(scope="module", params=["closed", "mixed"])
+def guarded(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Guarded]:
+    """A registry in which nobody may do anything without a login, or one that lets everybody read public/**."""
+    directory = tmp_path_factory.mktemp("guarded")
+    write_users(directory / "htpasswd", alice=PASSWORD)
+    control = {"accessControl": POLICY} if request.param == "mixed" else {}
+    config = write_config(directory, auth={"apikey": True}, **control)
+    with running_server(directory, "--workers", "2", config=config) as server:
+        body = b'{"label": "ci", "scopes": ["team/**:read,create,update"]}'
+        status, _, answer = server.request("POST", "/zot/auth/apikey", body, basic("alice", PASSWORD))
+        assert status == 201
+        yield Guarded(server, server.url.removeprefix("http://"), json.loads(answer)["apiKey"])
+
+
+@pytest.fixture(params=["password", "key"])
+def secret(request: pytest.FixtureRequest, guarded: Guarded) -> str:
+    """What alice logs in with."""
+    return guarded.key if request.param == "key" else PASSWORD
+
+
+def fails(call: Callable[..., object], *arguments: str | Path) -> str:
+    """Run something that is to fail; returns what it said."""
+    with pytest.raises(AssertionError) as raised:
+        call(*arguments)
+    return str(raised.value)
+
+
+@as_root
+def test_docker(guarded: Guarded, secret: str, docker: Run, layers: list[Path]) -> None:
+    """Docker logs in, pushes, pulls and logs out; a wrong password is unauthorized, and so is a pull after that."""
+    image = f"{guarded.host}/team/docker:v1"
+    said = fails(docker, "login", "-u", "alice", "-p", "wrong", guarded.host)
+    assert "unauthorized" in said.lower()
+    docker("login", "-u", "alice", "-p", secret, guarded.host)
+    docker("import", str(layers[0]), image)
+    docker("push", image)
+    docker("rmi", "-f", image)
+    docker("pull", image)
+    docker("logout", guarded.host)
+    docker("rmi", "-f", image)
+    assert "no basic auth credentials" in fails(docker, "pull", image)
+
+
+def test_skopeo(guarded: Guarded, secret: str, run: Run, layout: Path, tmp_path: Path) -> None:
+    """Skopeo logs in, copies in and out, and is refused without a login."""
+    there = f"docker://{guarded.host}/team/skopeo:v1"
+    run("skopeo", "login", "--tls-verify=false", "-u", "alice", "-p", secret, guarded.host)
+    run("skopeo", "copy", "--dest-tls-verify=false", f"oci:{layout}:v1", there)
+    run("skopeo", "copy", "--src-tls-verify=false", there, f"oci:{tmp_path / 'out'}:v1")
+    run("skopeo", "logout", guarded.host)
+    fails(run, "skopeo", "inspect", "--tls-verify=false", there)
+    fails(run, "skopeo", "login", "--tls-verify=false", "-u", "alice", "-p", "wrong", guarded.host)
+
+
+@as_root
+def test_podman(guarded: Guarded, secret: str, podman: Run, tmp_path: Path) -> None:
+    """Podman logs in, pushes, pulls and logs out."""
+    (tmp_path / "Containerfile").write_text("FROM scratch\nCOPY Containerfile /\n")
+    image, insecure = f"{guarded.host}/team/podman:v1", "--tls-verify=false"
+    podman("login", insecure, "-u", "alice", "-p", secret, guarded.host)
+    podman("build", "-q", "--isolation", "chroot", "-t", image, ".")
+    podman("push", insecure, image)
+    podman("rmi", "-af")
+    podman("pull", insecure, image)
+    podman("logout", guarded.host)
+    podman("rmi", "-af")
+    fails(podman, "pull", insecure, image)
+
+
+def test_crane(guarded: Guarded, secret: str, run: Run, layers: list[Path]) -> None:
+    """Crane logs in, appends, validates and lists."""
+    image = f"{guarded.host}/team/crane"
+    fails(run, "crane", "append", "-f", layers[0], "-t", f"{image}:v1")
+    run("crane", "auth", "login", "-u", "alice", "-p", secret, guarded.host)
+    run("crane", "append", "-f", layers[0], "-t", f"{image}:v1")
+    run("crane", "validate", "--remote", f"{image}:v1")
+    assert run("crane", "ls", image).split() == ["v1"]
+    run("crane", "auth", "logout", guarded.host)
+    fails(run, "crane", "ls", image)
+
+
+def test_oras(guarded: Guarded, secret: str, run: Run, tmp_path: Path) -> None:
+    """Oras logs in, pushes, pulls and logs out."""
+    (tmp_path / "one.txt").write_text("one")
+    artifact = f"{guarded.host}/team/oras:v1"
+    run("oras", "login", "--plain-http", "-u", "alice", "-p", secret, guarded.host)
+    run("oras", "push", "--plain-http", artifact, "one.txt")
+    run("oras", "pull", "--plain-http", "-o", tmp_path / "out", artifact)
+    run("oras", "logout", guarded.host)
+    fails(run, "oras", "pull", "--plain-http", "-o", tmp_path / "out", artifact)
+
+
+def test_a_key_stays_within_its_scope(guarded: Guarded, run: Run, layers: list[Path]) -> None:
+    """With a key for team/** crane may not push elsewhere, and deletes nothing."""
+    run("crane", "auth", "login", "-u", "alice", "-p", guarded.key, guarded.host)
+    assert "403 Forbidden" in fails(run, "crane", "append", "-f", layers[0], "-t", f"{guarded.host}/other/x:v1")
+    run("crane", "append", "-f", layers[0], "-t", f"{guarded.host}/team/kept:v1")
+    assert "DENIED" in fails(run, "crane", "delete", f"{guarded.host}/team/kept:v1")
+
+
+def test_where_rights_meet(guarded: Guarded, run: Run, layout: Path, tmp_path: Path) -> None:
+    """Where everybody may read public/**, skopeo and crane read it without a login, and the others with one."""
+    if guarded.server.request("GET", "/v2/")[0] == 401:
+        pytest.skip("this registry is closed to the anonymous")
+    public, private = (f"docker://{guarded.host}/{name}:v1" for name in ("public/a", "team/private"))
+    run("skopeo", "login", "--tls-verify=false", "-u", "alice", "-p", PASSWORD, guarded.host)
+    for image in (public, private):
+        run("skopeo", "copy", "--dest-tls-verify=false", f"oci:{layout}:v1", image)
+        run("skopeo", "inspect", "--tls-verify=false", image)
+    run("skopeo", "logout", guarded.host)
+    run("skopeo", "inspect", "--tls-verify=false", public)
+    fails(run, "skopeo", "inspect", "--tls-verify=false", private)
+    run("crane", "digest", f"{guarded.host}/public/a:v1")
+    fails(run, "crane", "digest", f"{guarded.host}/team/private:v1")
