@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
 
 import click
 
@@ -16,7 +15,6 @@ from zot.auth.policy import Policy
 from zot.auth.principal import ANONYMOUS, Principal
 from zot.config import Config
 from zot.oci import names
-from zot.oci.globs import covers
 
 # What clients call what they do, in the rights that it takes.
 _WORDS = {"pull": (Action.READ,), "push": (Action.READ, Action.CREATE, Action.UPDATE), "list": (Action.READ,)}
@@ -107,18 +105,6 @@ def check(config: str | None, output: Output) -> None:
         output.document(table)
     else:
         output.table(["PATTERN", *whom], [(pattern, *cells.values()) for pattern, cells in table.items()])
-    for problem in problems(policy.patterns):
-        output.note(f"warning: {problem}")
-
-
-def problems(patterns: list[str]) -> Iterator[str]:
-    """Yield what is wrong with patterns in the order in which they are asked: those that never decide."""
-    for number, pattern in enumerate(patterns):
-        by = next((other for other in patterns[:number] if covers(other, pattern)), None)
-        if by is not None:
-            yield f"the pattern {pattern!r} never decides: {by!r} matches all that it does, and goes first"
-        if pattern != pattern.lower() or pattern.startswith("/") or "//" in pattern:
-            yield f"the pattern {pattern!r} matches no repository: names are in lower case, without // or a leading /"
 
 
 def _principals(config: Config) -> dict[str, Principal]:

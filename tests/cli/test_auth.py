@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from cli.auth import problems
 from tests.auth.policies import SEED
 from tests.servers import environment, zot
+from zot.config import check
 
 
 @pytest.fixture
@@ -63,11 +63,14 @@ def test_check(config: str) -> None:
     assert "rcud" in run("check", config)
 
 
-def test_patterns_that_never_decide() -> None:
-    """Patterns that a longer one shadows, and those that match no name, are told of."""
-    assert [text.partition(":")[0] for text in problems(["infra/**", "infra/*", "/a/b", "Team/x", "**"])] == [
-        "the pattern 'infra/*' never decides",
-        "the pattern '/a/b' matches no repository",
-        "the pattern 'Team/x' matches no repository",
-    ]
-    assert list(problems(["repos2/repo", "infra/*", "tmp/**", "**"])) == []
+def test_patterns_that_never_decide(tmp_path: Path) -> None:
+    """Patterns that a longer one shadows, and those that match no name, are warned of when a file is checked."""
+    path = tmp_path / "config.json"
+    patterns = {one: {"defaultPolicy": ["read"]} for one in ("infra/**", "infra/*", "/a/b", "Team/x", "**")}
+    http = {"auth": {"apikey": True}, "accessControl": {"repositories": patterns}}
+    path.write_text(json.dumps({"storage": {"rootDirectory": str(tmp_path / "root")}, "http": http}))
+    found = check(str(path)).problems
+    warned = {problem.key.removeprefix("http.accessControl.repositories."): problem.what for problem in found}
+    assert set(warned) == {"infra/*", "/a/b", "Team/x"}
+    assert "'infra/**' matches all that it does" in warned["infra/*"]
+    assert "no repository matches it" in warned["Team/x"]

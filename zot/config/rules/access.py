@@ -8,7 +8,7 @@ from zot.config.access import AccessControl, Policy
 from zot.config.model import Config
 from zot.config.nodes import KeyPath
 from zot.config.rules.finding import Finding
-from zot.oci.globs import compile_glob
+from zot.oci.globs import Glob, compile_glob, covers
 
 _PATH = ("http", "accessControl")
 # An action counts only together with these.
@@ -53,6 +53,29 @@ def globs(config: Config) -> Iterator[Finding]:
             compile_glob(pattern)
         except ValueError as error:
             yield Finding((*_PATH, "repositories", pattern), str(error), "write it as infra/*, prod/** or repos2/repo")
+
+
+def deciding(config: Config) -> Iterator[Finding]:
+    """Every pattern decides for some repository: none longer matches all that it does, and names can match it."""
+    control = config.http.access_control
+    patterns = [one for one in map(_readable, control.repositories if control else ()) if one is not None]
+    for number, glob in enumerate(sorted(patterns, key=lambda one: one.rank)):
+        pattern, path = glob.pattern, (*_PATH, "repositories", glob.pattern)
+        before = sorted(patterns, key=lambda one: one.rank)[:number]
+        by = next((other.pattern for other in before if covers(other.pattern, pattern)), None)
+        if by is not None:
+            what = f"it never decides: {by!r} matches all that it does, and goes first as it is longer"
+            yield Finding(path, what, "leave it out, or narrow the other", warning=True)
+        elif pattern != pattern.lower() or pattern.startswith("/") or "//" in pattern:
+            what = "no repository matches it: names are in lower case, without // or a leading /"
+            yield Finding(path, what, "write it as infra/*, prod/** or repos2/repo", warning=True)
+
+
+def _readable(pattern: str) -> Glob | None:
+    try:
+        return compile_glob(pattern)
+    except ValueError:
+        return None
 
 
 def grants(config: Config) -> Iterator[Finding]:
@@ -103,4 +126,4 @@ def groups(config: Config) -> Iterator[Finding]:
                 yield Finding((*_PATH, "groups", name), "it has no users", "add some", warning=True)
 
 
-RULES = (needs_a_login, globs, grants, groups)
+RULES = (needs_a_login, globs, deciding, grants, groups)
