@@ -45,7 +45,7 @@ class S3Server:
 @contextmanager
 def moto(directory: Path) -> Iterator[S3Server]:
     """Run moto, an imitation that is started soon and checks no signatures."""
-    port = _free_port()
+    port = free_port()
     command = [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)]
     url = f"http://127.0.0.1:{port}"
     with _running(command, directory, lambda: _answers(f"{url}/moto-api/data.json")) as process:
@@ -63,7 +63,7 @@ def seaweedfs(directory: Path, weed: str) -> Iterator[S3Server]:
     (directory / "s3.json").write_text(json.dumps({"identities": [identity]}))
     (directory / "data").mkdir(exist_ok=True)
     ports = {
-        f"{part}.port{kind}": _free_port()
+        f"{part}.port{kind}": free_port()
         for part in ("master", "volume", "filer", "s3", "admin")
         for kind in ("", ".grpc")
     }
@@ -81,7 +81,7 @@ def seaweedfs(directory: Path, weed: str) -> Iterator[S3Server]:
 @contextmanager
 def minio(directory: Path, program: str) -> Iterator[S3Server]:
     """Run MinIO."""
-    address = f"127.0.0.1:{_free_port()}"
+    address = f"127.0.0.1:{free_port()}"
     settings = {
         "MINIO_ROOT_USER": ACCESS_KEY,
         "MINIO_ROOT_PASSWORD": SECRET_KEY,
@@ -132,7 +132,7 @@ def _answers(url: str) -> bool:
 
 
 def _with_bucket(server: S3Server) -> S3Server:
-    """Make the bucket; a server that has just begun may need a moment for that."""
+    """Make the bucket, and see that it takes objects; a server that has just begun may need a moment for both."""
     client = boto3.client(
         "s3",
         endpoint_url=server.endpoint,
@@ -144,6 +144,12 @@ def _with_bucket(server: S3Server) -> S3Server:
         for _ in range(100):
             with suppress(client.exceptions.ClientError):
                 client.create_bucket(Bucket=server.bucket)
+                break
+            time.sleep(0.1)
+        for _ in range(100):
+            with suppress(client.exceptions.ClientError):
+                client.put_object(Bucket=server.bucket, Key="first", Body=bytes(1024 * 1024))
+                client.delete_object(Bucket=server.bucket, Key="first")
                 return server
             time.sleep(0.1)
     finally:
@@ -151,7 +157,8 @@ def _with_bucket(server: S3Server) -> S3Server:
     raise AssertionError(f"{server.endpoint} makes no bucket")
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """Return a port of the loopback address that nobody listens on."""
     with socket.socket() as listening:
         listening.bind(("127.0.0.1", 0))
         port: int = listening.getsockname()[1]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,6 +15,9 @@ from zot.storage.filesystem import Filesystem
 from zot.storage.memory import Memory
 from zot.storage.protocol import Storage
 from zot.storage.s3 import S3, Settings
+
+# MinIO takes minutes to build: scripts/full asks for it.
+REAL = ("seaweedfs", "minio") if os.environ.get("ZOT_FULL") else ("seaweedfs",)
 
 
 @contextmanager
@@ -33,9 +37,7 @@ def bucket_driver(server: S3Server) -> Iterator[S3]:
     driver.close()
 
 
-@pytest.fixture(
-    params=["filesystem", "memory", "moto", *(pytest.param(real, marks=pytest.mark.e2e) for real in ("seaweedfs",))]
-)
+@pytest.fixture(params=["filesystem", "memory", "moto", *(pytest.param(real, marks=pytest.mark.e2e) for real in REAL)])
 def storage(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Storage]:
     """An empty store of each driver."""
     if request.param == "memory":

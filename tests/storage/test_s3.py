@@ -13,6 +13,7 @@ import pytest
 
 from tests.faults import Fault, FaultProxy, fault_proxy
 from tests.services import ACCESS_KEY, SECRET_KEY, S3Server
+from tests.storage.conftest import REAL
 from zot.errors import StartupError
 from zot.storage.protocol import Busy, Damaged, Full, Lapsed, NotFound, Unavailable
 from zot.storage.s3 import S3, Settings, locks, uploads
@@ -45,7 +46,7 @@ class Servers:
         return driver
 
 
-@pytest.fixture(params=["moto", pytest.param("seaweedfs", marks=pytest.mark.e2e)])
+@pytest.fixture(params=["moto", *(pytest.param(real, marks=pytest.mark.e2e) for real in REAL)])
 def s3(request: pytest.FixtureRequest) -> S3Server:
     """An imitation, or a real server."""
     server: S3Server = request.getfixturevalue(request.param)
@@ -426,6 +427,22 @@ def test_not_found_is_not_an_outage(servers: Servers) -> None:
     """A missing key is told from a failing server."""
     with pytest.raises(NotFound):
         servers.open().read("none")
+
+
+def test_a_list_begins_after_anything(servers: Servers) -> None:
+    """What a client says that it has seen last may be no name at all, and dots and control characters do no harm."""
+    driver = servers.open()
+    driver.write_many((f"l/{name}", b"") for name in ("a", "b.c", "b/d", "b-e"))
+    for after, left in (
+        ("", ["a", "b", "b-e", "b.c"]),
+        ("..", ["a", "b", "b-e", "b.c"]),
+        ("../../x", ["a", "b", "b-e", "b.c"]),
+        ("a\0", ["b", "b-e", "b.c"]),
+        ("b", ["b-e", "b.c"]),
+        ("b-é", ["b.c"]),
+        ("ä", []),
+    ):
+        assert list(driver.list("l", after)) == left
 
 
 def test_pauses_are_bounded() -> None:

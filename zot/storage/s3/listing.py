@@ -6,10 +6,13 @@ objects that have nothing below them, and neither goes back from one page to the
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
 from zot.storage.protocol import Unavailable
 from zot.storage.s3.bucket import Bucket
+
+_PLAIN = re.compile(r"[A-Za-z0-9._-]*")
 
 
 def names_of(bucket: Bucket, prefix: str, after: str) -> Iterator[str]:
@@ -19,7 +22,7 @@ def names_of(bucket: Bucket, prefix: str, after: str) -> Iterator[str]:
     """
     waiting: set[str] = set()
     newest = after
-    for page in bucket.list(prefix, after):
+    for page in bucket.list(prefix, _plain(after)):
         furthest = max(page.names, default="")
         waiting.update(name.rstrip("/") for name in page.names)
         for name in sorted(waiting):
@@ -31,6 +34,13 @@ def names_of(bucket: Bucket, prefix: str, after: str) -> Iterator[str]:
                 newest = name
             elif name < newest and name > after:
                 raise Unavailable("the S3 server lists keys in an order that this driver does not know")
+
+
+def _plain(after: str) -> str:
+    """Return the beginning of what a client gave that every server takes for a part of a key; it sorts no later."""
+    match = _PLAIN.match(after)
+    plain = match.group() if match else ""
+    return "" if plain in {".", ".."} else plain
 
 
 def _is_settled(name: str, furthest: str) -> bool:
