@@ -74,7 +74,8 @@ def zot(*arguments: str) -> list[str]:
 
 def environment() -> dict[str, str]:
     """Return the environment in which `zot` finds this checkout."""
-    return dict(os.environ, PYTHONPATH=str(REPOSITORY))
+    more = os.environ.get("PYTHONPATH")
+    return dict(os.environ, PYTHONPATH=os.pathsep.join([str(REPOSITORY), *([more] if more else [])]))
 
 
 def completed(root: Path, settings: Mapping[str, Any]) -> dict[str, Any]:

@@ -13,6 +13,7 @@ came back, and with 2 where they can't be run.
 from __future__ import annotations
 
 import argparse
+import signal
 import sys
 import tempfile
 import time
@@ -31,6 +32,8 @@ from scripts.history.client import UnexpectedAnswer
 def main(arguments: list[str]) -> int:
     """Run what was asked for; return the exit status."""
     options = _parser().parse_args(arguments)
+    # So that disks are unmounted then too.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     print(f"seed {options.seed}", flush=True)
     with tempfile.TemporaryDirectory(prefix="zot-crash-") as scratch:
         try:
@@ -62,7 +65,7 @@ def _cuts(options: argparse.Namespace, scratch: Path) -> int:
                 disk.unmount()
                 disk.mount()
 
-            rounds = Rounds(_plan(options, options.cuts, config), victim, crash)
+            rounds = Rounds(_plan(options, options.cuts, config), victim, crash, with_power=True)
             if _run(rounds, f"cuts of {kind}") != 0:
                 return 1
         finally:

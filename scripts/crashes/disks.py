@@ -15,7 +15,7 @@ _NO_LOG_FLUSH = 2
 _SIZE = 400 * 1024 * 1024
 
 # Options by which a file system helps as little as it may those who don't sync.
-_OPTIONS = {"ext4": "noauto_da_alloc,commit=300", "xfs": "defaults"}
+_OPTIONS = {"ext4": "noauto_da_alloc,commit=300,errors=remount-ro", "xfs": "defaults"}
 FILE_SYSTEMS = tuple(_OPTIONS)
 
 
@@ -24,9 +24,9 @@ class Impossible(Exception):
 
 
 class Disk:
-    """A file system of its own below `scratch`, mounted at `where`."""
+    """A file system of its own below `scratch`, mounted at `where`; `make` are options for the one who makes it."""
 
-    def __init__(self, kind: str, scratch: Path, size: int = _SIZE) -> None:
+    def __init__(self, kind: str, scratch: Path, size: int = _SIZE, make: tuple[str, ...] = ()) -> None:
         if os.geteuid() != 0:
             raise Impossible("mounting a disk wants root")
         if shutil.which(f"mkfs.{kind}") is None:
@@ -38,7 +38,7 @@ class Disk:
         self.where.mkdir()
         with self._image.open("wb") as file:
             file.truncate(size)
-        subprocess.run([f"mkfs.{kind}", "-q", str(self._image)], check=True)
+        subprocess.run([f"mkfs.{kind}", "-q", *make, str(self._image)], check=True)
         self.mount()
 
     def mount(self) -> None:
@@ -57,6 +57,12 @@ class Disk:
             fcntl.ioctl(fd, _SHUTDOWN, struct.pack("I", _NO_LOG_FLUSH))
         finally:
             os.close(fd)
+
+    def break_down(self) -> None:
+        """Let the kernel find the file system broken: it takes it for read-only from then on. For ext4 only."""
+        number = os.stat(self.where).st_dev
+        device = Path(f"/sys/dev/block/{os.major(number)}:{os.minor(number)}").resolve().name
+        Path(f"/sys/fs/ext4/{device}/trigger_fs_error").write_text("1")
 
     def unmount(self) -> None:
         """Unmount it; nobody may use it any more."""

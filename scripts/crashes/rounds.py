@@ -6,7 +6,7 @@ import random
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,7 +16,7 @@ from scripts.crashes.book import Broken
 from scripts.crashes.judge import Judge
 from scripts.crashes.load import Hand
 from scripts.crashes.victims import Victim, wait_until
-from scripts.history.client import Client, Lost, Refused, UnexpectedAnswer
+from scripts.history.client import Answer, Client, Lost, Refused, UnexpectedAnswer
 from zot.registry import paths
 
 _SAMPLE = 4
@@ -38,13 +38,35 @@ class Plan:
     root: Path | None
 
 
+class Listener(Client):
+    """A client of a machine that goes off."""
+
+    def __init__(self, host: str, off: threading.Event) -> None:
+        super().__init__(host)
+        self._off = off
+
+    def request(
+        self, method: str, path: str, body: bytes | None = None, headers: Mapping[str, str] | None = None
+    ) -> Answer:
+        """Send a request and read its answer; raises `Lost` if the machine was off before it came."""
+        answer = super().request(method, path, body, headers)
+        if self._off.is_set():
+            raise Lost(f"{method} {path}: the machine is off")
+        return answer
+
+
 @dataclass
 class Rounds:
-    """A server, its clients, and what came of it so far. `crash` ends the server, and brings its disk back."""
+    """A server, its clients, and what came of it so far. `crash` ends the server, and brings its disk back.
+
+    Where `with_power` says so the whole machine is thought to go off, so no answer is heard after the crash began: a
+    file system that was cut off goes on to answer, and xfs even calls a sync of a directory a success then.
+    """
 
     plan: Plan
     victim: Victim
     crash: Callable[[], None]
+    with_power: bool = False
     steps: int = 0
     asked: int = 0
     left: Counter[str] = field(default_factory=Counter)
@@ -101,7 +123,7 @@ class Rounds:
 
     def _work(self, hand: Hand, host: str, crashed: threading.Event, wrong: list[Exception]) -> None:
         """Work until the crash; what goes wrong before it is wrong."""
-        client = Client(host)
+        client = Listener(host, crashed) if self.with_power else Client(host)
         try:
             while True:
                 try:

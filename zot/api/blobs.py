@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import logging
 import os
 import ssl
 from collections.abc import Callable, Generator, Iterator
@@ -18,6 +19,8 @@ from zot.oci import digest as digests
 from zot.registry import blobs
 from zot.registry.stores import Stores
 from zot.storage.protocol import Content
+
+log = logging.getLogger(__name__)
 
 OCTETS = "application/octet-stream"
 _PIECE = 256 * 1024
@@ -72,12 +75,12 @@ class BlobViews:
         # Over TLS there is no sendfile, and without it gunicorn would read on to the end of the file.
         has_tls = isinstance(request.environ.get("gunicorn.socket"), ssl.SSLSocket)
         if wrapper is None or has_tls or not isinstance(content.file, io.FileIO):
-            body: Any = _Begun(_closing(content.file, part, self._cores))
+            body: Any = _Begun(_closing(content.file, part, self._cores, request.environ))
         else:
             body = wrapper(content.file, _PIECE)
-            if part.length >= LARGE:
-                # The server closes what it has sent, in the thread that sent it.
-                body.close = _after(self._cores.roam(), content.file.close)
+            come_back = self._cores.roam() if part.length >= LARGE else _nothing
+            # The server closes what it has sent, in the thread that sent it.
+            body.close = _after(come_back, content.file, part, request.environ)
         return Response(body, status, headers, content_type=OCTETS, direct_passthrough=True)
 
 
@@ -97,12 +100,25 @@ class _Begun:
         self._pieces.close()
 
 
-def _after(come_back: Callable[[], None], close: Callable[[], None]) -> Callable[[], None]:
+def _nothing() -> None:
+    """Do nothing."""
+
+
+def _after(come_back: Callable[[], None], file: io.FileIO, part: Range, environ: dict[str, Any]) -> Callable[[], None]:
     def close_and_come_back() -> None:
         come_back()
-        close()
+        if os.fstat(file.fileno()).st_size < part.start + part.length:
+            _cut_short(environ)
+        file.close()
 
     return close_and_come_back
+
+
+def _cut_short(environ: dict[str, Any]) -> None:
+    """End the connection, as a file was cut short while it was sent: the client must not wait for the rest."""
+    log.error("%s was cut short while it was sent, so its connection is ended", environ.get("PATH_INFO"))
+    if (served := getattr(environ["wsgi.input"], "request", None)) is not None:
+        served.must_close = True
 
 
 def client_has(digest: str) -> bool:
@@ -120,26 +136,29 @@ def _several(content: Content, parts: list[Range], headers: dict[str, str]) -> R
     end = f"\r\n--{boundary}--\r\n".encode()
     total = sum(len(head) for head in heads) + sum(part.length for part in parts) + len(end)
     headers["Content-Length"] = str(total)
+    environ = request.environ
 
     def body() -> Iterator[bytes]:
         with content.file:
             for head, part in zip(heads, parts, strict=True):
                 yield head
                 content.file.seek(part.start)
-                yield from _stretch(content.file, part)
+                yield from _stretch(content.file, part, environ)
             yield end
 
     kind = f"multipart/byteranges; boundary={boundary}"
     return Response(body(), 206, headers, content_type=kind, direct_passthrough=True)
 
 
-def _closing(file: BinaryIO, part: Range, cores: Cores) -> Generator[bytes, None, None]:
+def _closing(file: BinaryIO, part: Range, cores: Cores, environ: dict[str, Any]) -> Generator[bytes, None, None]:
     with file:
-        yield from cores.roaming(_stretch(file, part), part.length)
+        yield from cores.roaming(_stretch(file, part, environ), part.length)
 
 
-def _stretch(file: BinaryIO, part: Range) -> Iterator[bytes]:
+def _stretch(file: BinaryIO, part: Range, environ: dict[str, Any]) -> Iterator[bytes]:
     left = part.length
     while left and (piece := file.read(min(_PIECE, left))):
         left -= len(piece)
         yield piece
+    if left:
+        _cut_short(environ)

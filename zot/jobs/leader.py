@@ -19,6 +19,7 @@ from contextlib import ExitStack
 from types import FrameType
 
 from zot.config import Config
+from zot.errors import StartupError
 from zot.jobs import duties
 from zot.jobs.duties import Duty
 from zot.jobs.scheduler import PROCESSES, SHORTEST_SCRUB, Scheduler, Timing
@@ -140,7 +141,11 @@ def main(arguments: list[str]) -> int:
     options = parser.parse_args(arguments)
     config = Config.from_json(sys.stdin.read())
     configure(config.log.level, config.log.output)
-    store = open_stores(config).at(options.store)
+    try:
+        store = open_stores(config).at(options.store)
+    except StartupError as error:
+        log.error("the store can't be led: %s", error)
+        return 1
     leader = Leader(store.storage, options.parent)
     signal.signal(signal.SIGTERM, leader.stop)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -155,7 +160,7 @@ def main(arguments: list[str]) -> int:
 
     try:
         leader.run(take_up)
-    except Lapsed as error:
+    except (Lapsed, StorageError) as error:
         log.error("the store is led no longer: %s", error)
         return 1
     finally:

@@ -16,12 +16,14 @@ import sys
 from types import FrameType
 
 from zot.config import Config
+from zot.errors import StartupError
 from zot.jobs import kinds
 from zot.jobs.lease import HeldError
 from zot.jobs.records import Record
 from zot.jobs.running import run
 from zot.logs import configure
 from zot.registry.opening import open_stores
+from zot.storage.protocol import StorageError
 
 log = logging.getLogger(__name__)
 
@@ -58,13 +60,16 @@ def main(arguments: list[str]) -> int:
     os.nice(_NICE)
     config = Config.from_json(sys.stdin.read())
     configure(config.log.level, config.log.output)
-    store = open_stores(config).at(options.store)
-    record = Record(options.kind, "schedule", store.retention.dry_run)
     try:
+        store = open_stores(config).at(options.store)
+        record = Record(options.kind, "schedule", store.retention.dry_run)
         done = run(store, record, kinds.SCHEDULED[options.kind], stopping=stop)
     except HeldError as error:
         log.info("%s", error)
         return HELD
+    except (StartupError, StorageError) as error:
+        log.error("%s can't be done: %s", options.kind, error)
+        return 1
     return 0 if done.outcome == "done" else 1
 
 

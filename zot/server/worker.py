@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import logging
+import os
+import resource
 import select
 import socket
 import ssl
@@ -32,6 +34,8 @@ _STATUSES: dict[type[ParseException], tuple[int, str]] = {
 
 
 _MOMENT_MS = 2
+# A request may have so many files open at once: what it reads or writes, two locks, and what waits for its socket.
+_DESCRIPTORS = 4
 # gunicorn reads away so much of a body that the application left.
 _DRAINED = 64 * 1024
 
@@ -95,6 +99,7 @@ class Worker(ThreadWorker):
     """Answers what is no HTTP request, and so never reaches the application, with an OCI error document too."""
 
     _noted = 0.0
+    _complained = 0.0
     _taken = 0
 
     def load_wsgi(self) -> None:
@@ -106,6 +111,35 @@ class Worker(ThreadWorker):
         """Serve one request, which its body leads back to."""
         req.body.request = req
         return super().handle_request(req, conn)
+
+    def accept(self, listener: Any) -> None:
+        """Take a connection, if enough file descriptors are left for the requests that are served already.
+
+        Otherwise those that wait for a next request are let go, and the new one waits where it is.
+        """
+        if self._has_descriptors(listener):
+            super().accept(listener)
+            return
+        for waiting in (self.keepalived_conns, self.pending_conns):
+            for conn in waiting:
+                conn.timeout = 0.0
+        # The poll loop would come back at once.
+        time.sleep(_MOMENT_MS / 1000)
+
+    def _has_descriptors(self, listener: Any) -> bool:
+        most = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+        try:
+            lowest = os.dup(listener.fileno())
+            os.close(lowest)
+        except OSError:
+            lowest = most
+        if lowest < most - min(_DESCRIPTORS * self.cfg.threads, most // 4):
+            return True
+        now = time.monotonic()
+        if now - self._complained >= 1.0:
+            self._complained = now
+            log.error("connections wait, as only %d files may be open; raise that limit (ulimit -n, LimitNOFILE)", most)
+        return False
 
     def enqueue_req(self, conn: Any) -> None:
         """Hand a connection to a thread, and count it."""

@@ -1,0 +1,104 @@
+"""Files that another program changed behind the server's back: they are noticed, set aside, and never served."""
+
+from __future__ import annotations
+
+import http.client
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.failures.conftest import Start, detail, pulls, push_blob, push_image
+from tests.images import digest_of
+from tests.servers import Server
+
+LAYER = b"layer" * 20_000
+
+
+@pytest.fixture
+def server(start: Start) -> Server:
+    """A server with an image in two repositories, which share the layer."""
+    server = start()
+    push_image(server, "a", "v1")
+    push_image(server, "b", "v1")
+    return server
+
+
+def stored(server: Server, content: bytes) -> Path:
+    """Return the file of a blob in repository `a`."""
+    return server.root / "a/blobs" / digest_of(content).replace(":", "/")
+
+
+def truncate(path: Path) -> None:
+    """Let the file lose its end."""
+    os.truncate(path, 1000)
+
+
+def lengthen(path: Path) -> None:
+    """Let the file grow."""
+    with path.open("ab") as file:
+        file.write(b"more")
+
+
+def flip(path: Path) -> None:
+    """Change one byte of the file."""
+    with path.open("r+b") as file:
+        file.write(b"L")
+
+
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+@pytest.mark.parametrize("harm", [truncate, lengthen, flip])
+def test_an_altered_blob(server: Server, harm: Callable[[Path], None], method: str) -> None:
+    """It is a 404 before any header says otherwise, the copy is set aside, and pushing it again mends all."""
+    harm(stored(server, LAYER))
+    status, _, body = server.request(method, f"/v2/a/blobs/{digest_of(LAYER)}")
+    assert status == 404
+    if method == "GET":
+        assert "was damaged" in detail(body)["reason"]
+    assert not stored(server, LAYER).exists()
+    assert [path.name.partition("-")[2] for path in (server.root / "_zot-blobs/damaged").iterdir()] == [
+        stored(server, LAYER).name
+    ]
+    assert not pulls(server, "b", "v1")
+    for name in ("a", "b"):
+        assert push_blob(server, name, LAYER) == 201
+        assert pulls(server, name, "v1")
+
+
+def test_a_blob_that_was_only_touched(server: Server) -> None:
+    """A file whose time changed and whose content did not is served, and is not hashed a second time."""
+    path = stored(server, LAYER)
+    os.utime(path, (1, 1))
+    for _ in range(2):
+        assert server.request("GET", f"/v2/a/blobs/{digest_of(LAYER)}")[2] == LAYER
+    assert os.getxattr(path, "user.zot.stamp") == b"%d %d" % (len(LAYER), 1_000_000_000)
+
+
+def test_an_altered_manifest(server: Server) -> None:
+    """A manifest that was changed is served as it was pushed, or not at all, by every worker; a push mends it."""
+    body = server.request("GET", "/v2/a/manifests/v1")[2]
+    path = stored(server, body)
+    path.write_bytes(body.replace(b"note", b"NOTE"))
+    answers = [server.request("GET", f"/v2/a/manifests/{reference}") for reference in ("v1", digest_of(body)) * 5]
+    assert {(status, answer if status == 200 else b"") for status, _, answer in answers} <= {(200, body), (404, b"")}
+    push_image(server, "a", "v1")
+    assert path.read_bytes() == body
+    assert all(pulls(server, "a", "v1") for _ in range(5))
+
+
+def test_a_blob_that_shrinks_while_it_is_sent(server: Server) -> None:
+    """A file that loses its end during a download ends the connection: the client does not take it for whole."""
+    large = os.urandom(1 << 20) * 64
+    assert push_blob(server, "a", large) == 201
+    connection = server.connect()
+    try:
+        connection.request("GET", f"/v2/a/blobs/{digest_of(large)}")
+        answer = connection.getresponse()
+        answer.read(1 << 20)
+        os.truncate(stored(server, large), 2 << 20)
+        with pytest.raises((http.client.IncompleteRead, ConnectionError)):
+            answer.read()
+    finally:
+        connection.close()
+    assert server.request("GET", f"/v2/a/blobs/{digest_of(large)}")[0] == 404
