@@ -259,6 +259,19 @@ def test_an_index_that_was_replaced_protects_nothing(store: Store, image: bytes,
         manifests.delete_digest(store, "a", again)
 
 
+def test_an_index_that_never_came_to_be_protects_nothing(
+    store: Store, image: bytes, push_manifest: PushManifest
+) -> None:
+    """What a push that was killed leaves of an index keeps nobody from deleting its children."""
+    child, parent = push_manifest("a", image), index(image)
+    parsed = oci_manifest.parse(parent, OCI_INDEX)
+    for fact in manifests.derived("a", digests.of(parent), parsed, len(parent)):
+        store.storage.write(fact.key, fact.document)
+    manifests.delete_digest(store, "a", child)
+    with pytest.raises(ManifestUnknown):
+        manifests.get(store, "a", child)
+
+
 def test_a_blob_that_is_named_stays(store: Store, image: bytes, push_manifest: PushManifest) -> None:
     """A blob that a manifest names, and a manifest itself, are not deleted as blobs."""
     digest = push_manifest("a", image, "v1")

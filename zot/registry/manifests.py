@@ -259,8 +259,9 @@ def _refuse_child(store: Store, name: str, digest: Digest, seen: set[str]) -> No
         if document is None or str(digest) not in facts.decode_children(document):
             seen.add(filename)
             continue
-        # One that is superseded now may be tagged again before the lock is held: it is looked at each time.
-        if not _is_superseded(store, name, index):
+        # One that is superseded now may be tagged again before the lock is held: it is looked at each time. So is one
+        # that is not here: a crash left its fact, or it is being pushed.
+        if _read(store, paths.manifest(name, index)) is not None and not _is_superseded(store, name, index):
             raise Denied(
                 f"the index {index} of {name!r} lists this manifest",
                 "delete that index first",
