@@ -26,6 +26,7 @@ setup(
         "flask>=3.1,<4",
         "flask-login>=0.6.3,<0.7",
         "google-re2>=1.1",
+        "joserfc>=1.3,<2",
         # The server reaches into gunicorn's thread worker and body readers, which are not public.
         "gunicorn>=27,<28",
         "ldap3>=2.9.1,<3",

@@ -4,21 +4,17 @@ from __future__ import annotations
 
 import json
 import shutil
-import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.auth.certificates import ClientAuthority
 from tests.certificates import Authority
-from tests.e2e.conftest import Run, as_root
+from tests.e2e.conftest import FURTHER_ADDRESS, Run, as_root
 from tests.servers import REPOSITORY, Server, running_server
 
 pytestmark = [pytest.mark.e2e, as_root]
-
-# One that is for documentation, so nobody else's.
-ADDRESS = "192.0.2.80"
 
 
 class Site:
@@ -26,29 +22,20 @@ class Site:
 
     def __init__(self, server: Server, trusted: Path, stranger: Path) -> None:
         self.server, self.trusted, self.stranger = server, trusted, stranger
-        self.host = f"{ADDRESS}:{server.port}"
+        self.host = f"{FURTHER_ADDRESS}:{server.port}"
 
 
 @pytest.fixture(scope="module")
-def address(need: Callable[..., str]) -> Iterator[str]:
-    """A further address of this machine, as docker shows no certificates to one that begins with 127."""
-    ip = need("ip", "install iproute2")
-    subprocess.run([ip, "address", "replace", f"{ADDRESS}/32", "dev", "lo"], check=True)
-    yield ADDRESS
-    subprocess.run([ip, "address", "delete", f"{ADDRESS}/32", "dev", "lo"], check=True)
-
-
-@pytest.fixture(scope="module")
-def site(tmp_path_factory: pytest.TempPathFactory, address: str) -> Iterator[Site]:
+def site(tmp_path_factory: pytest.TempPathFactory, further_address: str) -> Iterator[Site]:
     """The example, with certificates made for it; ci may push, and another holder of a certificate may pull."""
     directory = tmp_path_factory.mktemp("mtls")
-    servers, clients = Authority(directory, address), ClientAuthority()
+    servers, clients = Authority(directory, further_address), ClientAuthority()
     config = json.loads((REPOSITORY / "examples/config-mtls.json").read_text())
     config["storage"]["rootDirectory"] = str(directory / "root")
     tls = config["http"]["tls"]
     assert set(tls) == {"cert", "key", "cacert"}
     tls.update(servers.tls, cacert=str(directory / "clients.pem"))
-    config["http"] |= {"address": address, "port": 0}
+    config["http"] |= {"address": further_address, "port": 0}
     (directory / "clients.pem").write_bytes(clients.pem)
     (directory / "mtls.json").write_text(json.dumps(config))
     for name, user in (("trusted", "ci"), ("stranger", "eve")):

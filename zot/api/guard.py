@@ -45,9 +45,9 @@ class Guard:
         if action in _FOR_ALL:
             return ANONYMOUS
         try:
-            principal = self.identify(credentials)
+            principal = self.authority.identify(credentials, action, repository)
             refused = self.refusal(principal, action, repository)
-            if refused is None and action is Action.PING and not principal.name:
+            if refused is None and action is Action.PING and not principal.is_known:
                 refused = self._challenge_at_first(credentials)
             if refused is not None:
                 raise refused
@@ -59,13 +59,13 @@ class Guard:
             raise Denied("a page of another origin asks for this", "do it on the registry's own page")
         return principal
 
-    def identify(self, credentials: Credentials) -> Principal:
-        """Return whoever sent the request. Raises `Unauthorized`, with a challenge, and `TooManyRequests`."""
-        return self.authority.identify(credentials)
-
     def permits(self, principal: Principal, action: Action, repository: str) -> bool:
         """Tell whether the principal may do this to the repository."""
         return self.authority.permits(principal, action, repository)
+
+    def shows(self, principal: Principal, repository: str) -> bool:
+        """Tell whether a list may name the repository to the principal."""
+        return self.authority.shows(principal, repository)
 
     def reads_everything(self, principal: Principal) -> bool:
         """Tell whether the principal may read whatever this registry holds."""
@@ -84,8 +84,8 @@ class Guard:
         if authority.permits(principal, action, repository):
             return None
         where = f"repository {repository!r}" if repository else "this registry"
-        if not principal.name:
-            challenge = authority.challenge(action, repository)
+        challenge = authority.challenge_for(principal, action, repository)
+        if challenge is not None:
             return Unauthorized(f"{action.value} on {where} needs a login", "log in, then try again", headers=challenge)
         decision = authority.decide(principal, action, repository)
         return Denied(
@@ -101,7 +101,7 @@ class Guard:
 
     def _challenge_at_first(self, credentials: Credentials) -> Unauthorized | None:
         """Let clients that ask `/v2/` first send their login where it makes a difference."""
-        challenge = self.authority.challenge(Action.PING, None)
+        challenge = self.authority.challenge(Action.PING, None, "")
         asks_first = any(word in credentials.agent for word in _ASK_FIRST)
         if not (challenge and asks_first and self.authority.policy.is_mixed):
             return None

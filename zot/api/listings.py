@@ -8,7 +8,6 @@ from flask import Response, request
 
 from zot.api.guard import Guard
 from zot.api.rendering import document
-from zot.auth.actions import Action
 from zot.auth.principal import Principal
 from zot.errors import RegistryError
 from zot.oci import digest as digests
@@ -46,7 +45,7 @@ class ListingViews:
         """List the repositories that the caller may read, in byte order."""
         limit = _limit()
         found = self._stores.names(request.args.get("last", ""))
-        page = repositories.page((name for name in found if self._guard.permits(principal, Action.READ, name)), limit)
+        page = repositories.page((name for name in found if self._guard.shows(principal, name)), limit)
         headers = _link("/v2/_catalog", {"n": str(limit), "last": page.names[-1]}) if page.more else {}
         return document({"repositories": page.names}, headers=headers)
 

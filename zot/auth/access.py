@@ -127,7 +127,7 @@ class AccessControl:
         if action is Action.METRICS:
             return principal.name in self._metrics.users if principal.name else self._metrics.anonymous
         # The base and the catalogue, which is filtered: for whoever may do something somewhere.
-        return bool(principal.name) or self.is_mixed
+        return principal.is_known or self.is_mixed
 
     def _find_rules(self, repository: str) -> Rules:
         return next((one for one in self._rules if one.glob.matches(repository)), NO_RULES)

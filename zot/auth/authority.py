@@ -14,10 +14,11 @@ from zot.auth.principal import Credentials, Principal, Via
 from zot.auth.sessions import Sessions
 from zot.errors import Unauthorized
 
-Challenge = Callable[[Action, str | None], Mapping[str, str]]
+# Given what was tried where, and the error of RFC 6750, or nothing, if a token was not good enough.
+Challenge = Callable[[Action, str | None, str], Mapping[str, str]]
 
 
-def no_challenge(_action: Action, _repository: str | None) -> Mapping[str, str]:
+def no_challenge(_action: Action, _repository: str | None, _error: str) -> Mapping[str, str]:
     """Return no headers: there is no way to log in."""
     return {}
 
@@ -26,7 +27,7 @@ def basic_challenge(realm: str) -> Challenge:
     """Return what asks a client for a name and a password (RFC 7617)."""
     quoted = realm.replace("\\", "\\\\").replace('"', '\\"')
     header = {"WWW-Authenticate": f'Basic realm="{quoted}"'}
-    return lambda _action, _repository: header
+    return lambda _action, _repository, _error: header
 
 
 class Authority:
@@ -60,18 +61,37 @@ class Authority:
         self._chain = chain or Chain()
         self._delay = delay
 
-    def identify(self, credentials: Credentials) -> Principal:
-        """Return who sent these. Raises `Unauthorized`, with a challenge and after the delay, and `TooManyRequests`."""
+    def identify(self, credentials: Credentials, action: Action, repository: str | None) -> Principal:
+        """Return who sent these, to do this.
+
+        Raises `Unauthorized`, with a challenge and after the delay, and `TooManyRequests`.
+        """
         try:
             return self._chain.identify(credentials)
         except Unauthorized as refused:
             self._delay()
-            refused.headers |= self.challenge(Action.PING, None)
+            refused.headers |= self.challenge(action, repository, "invalid_token")
             raise
 
     def permits(self, principal: Principal, action: Action, repository: str | None) -> bool:
         """Tell whether the policy allows this, and the scopes of a key or token have room for it."""
         return self.policy.allows(principal, action, repository) and not _is_beyond(principal, action, repository)
+
+    def challenge_for(self, principal: Principal, action: Action, repository: str | None) -> Mapping[str, str] | None:
+        """Return what leads somebody who may not do this to a login with which they may; None if none would help.
+
+        Who came with a token that is too narrow is sent for a wider one, if the policy allows that.
+        """
+        if principal.via is Via.TOKEN and self.policy.allows(principal, action, repository):
+            return self.challenge(action, repository, "insufficient_scope")
+        return None if principal.name else self.challenge(action, repository, "")
+
+    def shows(self, principal: Principal, repository: str) -> bool:
+        """Tell whether a list may name the repository: whoever may read it sees it, and who may list what they may."""
+        if self.permits(principal, Action.READ, repository):
+            return True
+        may_list = principal.within is not None and principal.stays_within(Action.LIST, repository)
+        return may_list and self.policy.allows(principal, Action.READ, repository)
 
     def decide(self, principal: Principal, action: Action, repository: str | None) -> Decision:
         """Answer as `permits` does, and say why."""

@@ -22,6 +22,7 @@ from zot.auth.throttle import FailDelay, OneAtATime, Queue, Throttle
 from zot.config.access import AccessControl as AccessControlSettings
 from zot.config.access import Policy as PolicySettings
 from zot.config.auth import Auth, Mtls
+from zot.config.auth import Bearer as BearerSection
 from zot.config.auth import Ldap as LdapSection
 from zot.config.http import Http
 from zot.config.problems import ConfigError
@@ -56,6 +57,8 @@ class Opener:
     def open(self, http: Http) -> Authority:
         """Make the authority for a configuration. Raises `StartupError` if a file that it names can't be used."""
         auth = http.auth or Auth()
+        if auth.bearer is not None:
+            return self._by_tokens(http, auth.bearer)
         sources = self._sources(auth)
         directories: dict[str, Directory] = {source.origin: source for source in sources}
         sessions = self._sessions_of(auth)
@@ -73,7 +76,7 @@ class Opener:
             directories,
             sessions,
             _is_secure(http) if auth.secure_session is None else auth.secure_session,
-            Origins((http.external_url, *http.allow_origin)),
+            _origins(http),
         )
 
     def _sessions_of(self, auth: Auth) -> Sessions:
@@ -81,6 +84,18 @@ class Opener:
             return self._sessions
         keys = _side_file("http.auth.sessionKeysFile", auth.session_keys_file, SessionKeys)
         return self._sessions.signed_with(keys.hash_key.get_secret_value().encode())
+
+    def _by_tokens(self, http: Http, settings: BearerSection) -> Authority:
+        """Make the authority where tokens of a token server count, and nothing else does."""
+        from zot.auth.bearer import Bearer, challenge
+
+        for name in ("realm", "service", "cert"):
+            if not getattr(settings, name):
+                raise StartupError(f"http.auth.bearer.{name} is missing", "give realm, service and cert")
+        delay = FailDelay(http.auth.fail_delay if http.auth else 0, self._threads // 4).wait
+        asked = challenge(settings.realm, settings.service)
+        chain = Chain([Bearer(settings.cert, settings.service)])
+        return Authority(_policy(http), chain, asked, delay, origins=_origins(http))
 
     def _sources(self, auth: Auth) -> list[PasswordSource]:
         sources: list[PasswordSource] = []
@@ -98,6 +113,10 @@ def _others(http: Http) -> list[Authenticator]:
     from zot.auth.certificates import Certificates
 
     return [Certificates((http.auth and http.auth.mtls) or Mtls())]
+
+
+def _origins(http: Http) -> Origins:
+    return Origins((http.external_url, *http.allow_origin))
 
 
 def _is_secure(http: Http) -> bool:

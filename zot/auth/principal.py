@@ -41,6 +41,11 @@ class Principal(NamedTuple):
     origin: str = ""
     within: tuple[Scope, ...] | None = None
 
+    @property
+    def is_known(self) -> bool:
+        """Tell whether there is a proof, be it one that gives no name, as tokens do that are for everybody."""
+        return bool(self.name) or self.via is not Via.NOTHING
+
     def stays_within(self, action: Action, repository: str) -> bool:
         """Tell whether the scopes, if there are any, have room for this."""
         if self.within is None:

@@ -92,9 +92,11 @@ class Bearer(Section):
     realm: str = setting("", "The address of the token server, which clients are sent to.")
     service: str = setting("", "The name that the token server knows this registry by; tokens must be made for it.")
     cert: str = setting("", "The certificate or public key, a PEM file, that tokens are checked with.")
-    upstream_token_endpoint: UpstreamTokenEndpoint | None = setting(None, "A token server to hand requests to.")
-    oidc: tuple[WorkloadIssuer, ...] = setting((), "Issuers of workloads' tokens.")
-    aws_secrets_manager: SecretsManager | None = setting(None, "Keys of tokens in AWS Secrets Manager.")
+    upstream_token_endpoint: UpstreamTokenEndpoint | None = setting(
+        None, "A token server to hand requests to.", acted_on=False
+    )
+    oidc: tuple[WorkloadIssuer, ...] = setting((), "Issuers of workloads' tokens.", acted_on=False)
+    aws_secrets_manager: SecretsManager | None = setting(None, "Keys of tokens in AWS Secrets Manager.", acted_on=False)
 
 
 class ClaimNames(Section):
@@ -146,7 +148,7 @@ class Auth(Section):
     fail_delay: int = setting(0, "Seconds that a failed login is answered later.", ge=0)
     htpasswd: Htpasswd | None = setting(None, "Users and passwords in a file.")
     ldap: Ldap | None = setting(None, "Users and passwords in a directory; asked before htpasswd.")
-    bearer: Bearer | None = setting(None, "Tokens of an external token server.", acted_on=False)
+    bearer: Bearer | None = setting(None, "Tokens of an external token server; with it no other way to log in counts.")
     openid: OpenId | None = setting(
         None, "Login in a browser, by other services; it turns API keys on.", name="openid", acted_on=False
     )

@@ -52,6 +52,11 @@ def covers(wide: str, narrow: str) -> bool:
     return all(compiled.matches(sample) for sample in samples)
 
 
+def exactly(name: str) -> Glob:
+    """Return a pattern that one name fits, whatever characters it has."""
+    return Glob(name, (re.compile(re.escape(name) + r"\Z"),))
+
+
 def compile_glob(pattern: str) -> Glob:
     """Compile a pattern. Raises `ValueError`, with a sentence that says what is wrong with it."""
     if not pattern or len(pattern) > LONGEST:
