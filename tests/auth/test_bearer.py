@@ -70,7 +70,7 @@ def unsigned(header: dict[str, Any], claims: dict[str, Any], sign: Callable[[byt
 
 
 def good_claims() -> dict[str, Any]:
-    return {"aud": SERVICE, "sub": "alice", "exp": NOW + 300, "access": []}
+    return {"aud": SERVICE, "sub": "alice", "exp": NOW + 86_400, "access": []}
 
 
 def test_a_good_token_says_who_and_what(bearer: Bearer, signer: Signer) -> None:
@@ -177,7 +177,7 @@ def test_another_kind_of_header_is_left_alone(bearer: Bearer) -> None:
         ({"exp": None}, "does not say its exp"),
         ({"exp": True}, "does not say its exp"),
         ({"exp": "9999999999"}, "does not say its exp"),
-        ({"nbf": NOW + 60}, "not valid yet"),
+        ({"nbf": NOW + 86_400}, "not valid yet"),
         ({"nbf": "now"}, "does not say its nbf"),
         ({"aud": "another"}, "aud is not"),
         ({"aud": None}, "aud is not"),
@@ -198,7 +198,7 @@ def test_claims_are_checked(bearer: Bearer, signer: Signer, claims: dict[str, An
 
 @pytest.mark.parametrize(
     "claims",
-    [{"aud": ["other", SERVICE]}, {"nbf": None}, {"sub": None}, {"sub": ""}, {"access": None}, {"exp": NOW + 0.5 + 60}],
+    [{"aud": ["other", SERVICE]}, {"nbf": None}, {"sub": None}, {"sub": ""}, {"access": None}, {"exp": NOW + 86_400.5}],
 )
 def test_claims_may_be_missing(bearer: Bearer, signer: Signer, claims: dict[str, Any]) -> None:
     """Several audiences, no nbf, no subject and no access are good tokens."""

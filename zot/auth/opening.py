@@ -95,7 +95,7 @@ class Opener:
         delay = FailDelay(http.auth.fail_delay if http.auth else 0, self._threads // 4).wait
         asked = challenge(settings.realm, settings.service)
         chain = Chain([Bearer(settings.cert, settings.service)])
-        return Authority(_policy(http), chain, asked, delay, origins=_origins(http))
+        return Authority(policy_of(http), chain, asked, delay, origins=_origins(http))
 
     def _sources(self, auth: Auth) -> list[PasswordSource]:
         sources: list[PasswordSource] = []
