@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 from base64 import b64encode
 from collections.abc import Callable, Iterator
@@ -30,11 +31,12 @@ def tokens(further_address: str) -> Iterator[TokenServer]:
 
 @pytest.fixture(scope="module")
 def believing(tmp_path_factory: pytest.TempPathFactory, tokens: TokenServer) -> Iterator[Server]:
-    """A registry as `examples/config-bearer.json` sets it up, that believes in its tokens."""
+    """A registry as `examples/config-bearer-auth.json` sets it up, that believes in its tokens."""
     directory = tmp_path_factory.mktemp("tokens")
-    config = json.loads((REPOSITORY / "examples/config-bearer.json").read_text())
+    example = (REPOSITORY / "examples/config-bearer-auth.json").read_text()
+    config = json.loads(re.sub(r"(?m)\s+//.*$", "", example))
     config["storage"]["rootDirectory"] = str(directory / "root")
-    config["http"]["port"] = 0
+    config["http"] |= {"address": "127.0.0.1", "port": 0}
     bearer = config["http"]["auth"]["bearer"]
     assert set(bearer) == {"realm", "service", "cert"}
     bearer |= {"realm": tokens.realm, "cert": str(tokens.signer.write(directory / "auth.crt"))}
