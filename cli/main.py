@@ -29,6 +29,7 @@ COMMANDS = {
         "tag": "cli.tag:tag",
         "image": "cli.image:image",
         "du": "cli.du:du",
+        "layout": "cli.layout:layout",
     },
     "Clean up": {
         "gc": "cli.gc:gc",

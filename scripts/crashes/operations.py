@@ -12,7 +12,8 @@ from scripts.history.client import MANIFEST, digest_of
 from scripts.history.client import manifest as image
 from zot.oci import digest as digests
 from zot.oci import manifest as oci_manifest
-from zot.registry import blobs, layout, manifests, paths, uploads
+from zot.registry import blobs, manifests, paths, repositories, uploads
+from zot.registry.keeping import Keeper
 from zot.registry.store import Store
 from zot.storage.filesystem import Filesystem
 
@@ -34,7 +35,7 @@ def open_store(root: Path) -> Store:
     """Open a store as a server does."""
     storage = Filesystem(str(root), private=paths.PRIVATE)
     storage.start()
-    return Store(storage)
+    return Store(storage, layouts=storage.layouts)
 
 
 def fill(store: Store) -> None:
@@ -44,7 +45,7 @@ def fill(store: Store) -> None:
             _push(store, name, content)
         _put(store, name, IMAGES[0], "v1", "v2")
     _put(store, "a", IMAGES[1])
-    layout.project(store, "a", layout.remember())
+    _write_index(store)
 
 
 def steps() -> dict[str, Step]:
@@ -68,8 +69,14 @@ def steps() -> dict[str, Step]:
         "delete a blob": Step(
             lambda store: blobs.delete(store, "a", digests.parse(unneeded)), {Register("blob", "a", unneeded): None}
         ),
-        "write an index": Step(lambda store: layout.project(store, "a", layout.remember()), {}),
+        "write an index": Step(_write_index, {}),
     }
+
+
+def _write_index(store: Store) -> None:
+    assert store.layouts is not None
+    repositories.mark(store, "a")
+    Keeper(store, store.layouts, None).project_dirty()
 
 
 def _blob(name: str, content: bytes) -> dict[Register, Value]:

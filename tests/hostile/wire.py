@@ -117,7 +117,8 @@ def push_image(server: Server, name: str, tag: str = "v1") -> bytes:
 def stored(root: Path) -> list[str]:
     """Return what is stored, but for what a server does by itself: index.json, marks, locks, statistics, jobs."""
     own = ("index.json", "oci-layout")
-    by_itself = ("dirty", "projecting", "locks", "statistics", "changed", "waiting", "jobs", "generations")
-    passing = tuple(f"_zot-blobs/{directory}/" for directory in by_itself)
+    gathered = ("locks", "statistics", "changed", "waiting", "jobs")
+    by_itself = ("dirty", "projecting", "generations", "replaced", "led", "leading", *gathered)
+    passing = tuple(f"_zot-blobs/{kind}" for kind in by_itself)
     found = (str(path.relative_to(root)) for path in root.rglob("*") if path.is_file() and path.name not in own)
     return sorted(path for path in found if not path.startswith(passing))

@@ -27,7 +27,7 @@ def store(request: pytest.FixtureRequest, tmp_path: Path) -> Store:
         return Store(Memory())
     driver = Filesystem(str(tmp_path / "root"), private=paths.PRIVATE)
     driver.start()
-    return Store(driver, dedupe=request.param == "filesystem")
+    return Store(driver, dedupe=request.param == "filesystem", layouts=driver.layouts)
 
 
 @pytest.fixture

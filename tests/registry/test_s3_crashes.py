@@ -52,7 +52,7 @@ class World:
         )
         driver = S3(settings, private=paths.PRIVATE)
         self._stack.callback(driver.close)
-        return Store(driver, projected=False)
+        return Store(driver)
 
     def die_after(self, number: int) -> None:
         """Let the server make so many requests more, and reach nothing from then on."""

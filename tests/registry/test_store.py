@@ -24,7 +24,7 @@ from zot.errors import (
 )
 from zot.oci import digest as digests
 from zot.oci import manifest as oci_manifest
-from zot.registry import blobs, layout, manifests, paths, referrers, repositories, tags, uploads
+from zot.registry import blobs, manifests, paths, referrers, repositories, tags, uploads
 from zot.registry.store import Store
 
 NOBODY = digests.of(b"nobody pushed this")
@@ -330,35 +330,6 @@ def test_the_catalogue_is_in_byte_order(store: Store, push_blob: PushBlob) -> No
     page = repositories.page((name for name in repositories.names(store, "a.") if name != "a/b"), 3)
     assert page == (["a.b", "a/b/c", "a_b"], True)
     assert repositories.page(repositories.names(store), 0) == ([], False)
-
-
-def test_the_layout_follows(store: Store, image: bytes, push_manifest: PushManifest) -> None:
-    """index.json lists each tag and each manifest without one; a repository is projected once for what it got."""
-    digest = push_manifest("a", image, "v1", "v2")
-    untagged = push_manifest("a", image + b"\n")
-    assert list(layout.dirty(store)) == ["a"]
-    store.storage.write(paths.projecting("a"), b"")
-    assert set(layout.dirty(store)) == {"a"}
-    layout.project(store, "a", layout.remember())
-    assert list(layout.dirty(store)) == []
-    entries = json.loads(store.storage.read("a/index.json"))["manifests"]
-    found = [(entry["digest"], entry.get("annotations", {}).get(layout.REF_NAME)) for entry in entries]
-    assert found == [(str(digest), "v1"), (str(digest), "v2"), (str(untagged), None)]
-    assert json.loads(store.storage.read("a/oci-layout")) == {"imageLayoutVersion": "1.0.0"}
-    manifests.delete_tag(store, "a", "v1")
-    layout.project(store, "a", layout.remember())
-    again = json.loads(store.storage.read("a/index.json"))
-    assert len(again["manifests"]) == 2
-    assert again["annotations"][layout.GENERATION] == "2"
-
-
-def test_an_index_of_another_program_stays(store: Store, image: bytes, push_manifest: PushManifest) -> None:
-    """An index.json that this program did not write is not overwritten."""
-    store.storage.update("a/index.json", lambda _: b'{"manifests": []}')
-    push_manifest("a", image, "v1")
-    layout.project(store, "a", layout.remember())
-    assert store.storage.read("a/index.json") == b'{"manifests": []}'
-    assert list(layout.dirty(store)) == []
 
 
 def test_manifests_have_a_file_of_their_own(store: Store, push_blob: PushBlob, push_manifest: PushManifest) -> None:

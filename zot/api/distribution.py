@@ -5,6 +5,7 @@ from __future__ import annotations
 from flask import Blueprint, Response
 from werkzeug.routing import BaseConverter
 
+from zot.api.adopting import adopting
 from zot.api.blobs import BlobViews
 from zot.api.guard import Guard, Routes
 from zot.api.listings import ListingViews
@@ -37,19 +38,19 @@ def distribution(stores: Stores, guard: Guard, cores: Cores, accepted: frozenset
 
     listings = ListingViews(stores, guard)
     routes.add("/v2/_catalog", ["GET"], Action.LIST, listings.catalog)
-    routes.add("/v2/<repository:name>/tags/list", ["GET"], read, listings.tags)
+    routes.add("/v2/<repository:name>/tags/list", ["GET"], read, adopting(stores, listings.tags))
     routes.add("/v2/<repository:name>/referrers/<digest>", ["GET"], read, listings.referrers)
 
     manifests = ManifestViews(stores, guard, accepted)
     rule = "/v2/<repository:name>/manifests/<reference>"
-    routes.add(rule, ["GET", "HEAD"], read, manifests.get)
+    routes.add(rule, ["GET", "HEAD"], read, adopting(stores, manifests.get))
     routes.add(rule, ["PUT"], create, manifests.put)
-    routes.add(rule, ["DELETE"], delete, manifests.delete)
+    routes.add(rule, ["DELETE"], delete, adopting(stores, manifests.delete))
 
     blobs = BlobViews(stores, cores)
     rule = "/v2/<repository:name>/blobs/<digest>"
-    routes.add(rule, ["GET", "HEAD"], read, blobs.get)
-    routes.add(rule, ["DELETE"], delete, blobs.delete)
+    routes.add(rule, ["GET", "HEAD"], read, adopting(stores, blobs.get))
+    routes.add(rule, ["DELETE"], delete, adopting(stores, blobs.delete))
 
     uploads = UploadViews(stores, guard, cores)
     routes.add("/v2/<repository:name>/blobs/uploads/", ["POST"], create, uploads.start)

@@ -16,9 +16,10 @@ from typing import NamedTuple, Protocol
 from zot.gc.cleaning import Cleaned, clean
 from zot.gc.deciding import NEVER
 from zot.gc.hashing import Hashing
+from zot.gc.planning import Plan
 from zot.gc.scrubbing import Scrubbed, Scrubber
 from zot.oci import names
-from zot.registry import paths, repositories, uploads
+from zot.registry import keeping, paths, repositories, uploads
 from zot.registry.store import Store
 from zot.storage.protocol import NotFound
 
@@ -110,6 +111,9 @@ def _all(store: Store, position: str, watch: Watch, *, resume: bool) -> Iterator
 
 def clean_one(store: Store, name: str, settings: Settings, go_on: Callable[[], None]) -> Cleaned:
     """Clean a repository and note when to look again."""
+    if not keeping.is_in_step(store, name):
+        store.gathered.changed(name)
+        return _put_off(name, "another program wrote its index.json, and what that names is not known yet")
     dry_run = settings.dry_run or store.retention.dry_run
     if dry_run:
         return clean(store, name, time.time(), dry_run=True, go_on=go_on, suspended=settings.suspended)
@@ -121,6 +125,11 @@ def clean_one(store: Store, name: str, settings: Settings, go_on: Callable[[], N
         raise
     _wait(store, name, done.plan.due)
     return done
+
+
+def _put_off(name: str, why: str) -> Cleaned:
+    log.warning("%s is not cleaned now: %s", name, why)
+    return Cleaned(Plan(name, (), (), frozenset(), problems=(why,)), ())
 
 
 def drop_leftovers(store: Store, watch: Watch) -> None:

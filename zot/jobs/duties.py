@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import logging
+import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import NamedTuple
 
 from zot.auth.sessions import Sessions
-from zot.registry import layout, paths, uploads
+from zot.registry import paths, uploads
+from zot.registry.keeping import Keeper, absence
 from zot.registry.store import Store
+from zot.registry.stores import Stores
+from zot.storage.protocol import Lapsed, StorageError
 
 log = logging.getLogger(__name__)
 
@@ -17,22 +22,40 @@ _SESSION_AGE = 24 * 3600
 
 
 class Duty(NamedTuple):
-    """What is to be done again and again, `pace` seconds after the last time, and when the leader ends if `at_end`."""
+    """What is to be done again and again, `pace` seconds after the last time."""
 
     work: Callable[[], None]
     pace: float
-    at_end: bool = False
 
 
-def of(store: Store) -> list[Duty]:
-    """Return the duties, the most urgent first."""
-    known = layout.remember()
-    projection = Duty(lambda: layout.project_dirty(store, known), pace=1, at_end=True)
-    return [
-        *([projection] if store.projected else []),
-        Duty(lambda: sweep_uploads(store), pace=3600),
-        Duty(lambda: sweep_sessions(store), pace=3600),
-    ]
+@contextmanager
+def taken_up(stores: Stores, route: str, is_stopping: Callable[[], bool]) -> Iterator[list[Duty]]:
+    """Take up the duties of the store at a route, the most urgent first.
+
+    At the end do for the last time what can't wait for a next leader.
+    """
+    store = stores.at(route)
+    sweeps = [Duty(lambda: sweep_uploads(store), pace=3600), Duty(lambda: sweep_sessions(store), pace=3600)]
+    if store.layouts is None:
+        yield sweeps
+        return
+    keeper = Keeper(store, store.layouts, absence(store), lambda name: stores.of(name) is store)
+    attempt(lambda: store.storage.write(paths.LEADING, b""))
+    # Tests do not want to wait for a minute.
+    pace = float(os.environ.get("ZOT_LOOK_SECONDS", "60"))
+    yield [Duty(keeper.project_dirty, pace=1), Duty(lambda: keeper.look(is_stopping), pace), *sweeps]
+    for last in (keeper.project_dirty, keeper.leave, lambda: store.storage.delete(paths.LEADING)):
+        attempt(last)
+
+
+def attempt(work: Callable[[], None]) -> None:
+    """Do something; if the storage fails, say so: it will be done another time. Raises `Lapsed`."""
+    try:
+        work()
+    except Lapsed:
+        raise
+    except StorageError as error:
+        log.error("what the leader does is put off: %s", error)
 
 
 def sweep_sessions(store: Store) -> None:

@@ -14,8 +14,8 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Callable
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from types import FrameType
 
 from zot.config import Config
@@ -25,7 +25,7 @@ from zot.jobs.duties import Duty
 from zot.jobs.scheduler import PROCESSES, SHORTEST_SCRUB, Scheduler, Timing
 from zot.logs import configure
 from zot.registry.opening import open_stores
-from zot.storage.protocol import Lapsed, Storage, StorageError, Unavailable
+from zot.storage.protocol import Lapsed, Storage, Unavailable
 
 log = logging.getLogger(__name__)
 
@@ -54,20 +54,17 @@ class Leader:
             self._waiting = False
             raise _Stop
 
-    def run(self, take_up: Callable[[], list[Duty]]) -> None:
-        """Lead until told to stop, or until the parent is gone; `take_up` is called when the store is ours to lead."""
+    def run(self, take_up: Callable[[], AbstractContextManager[list[Duty]]]) -> None:
+        """Lead until told to stop, or until the parent is gone; `take_up` is entered when the store is ours to lead."""
         with ExitStack() as held:
             if not self._take_lock(held):
                 return
-            due = dict.fromkeys(take_up(), 0.0)
+            due = dict.fromkeys(held.enter_context(take_up()), 0.0)
             while self._goes_on():
                 for duty in [duty for duty, when in due.items() if when <= time.monotonic()]:
                     if self._goes_on():
                         due[duty] = _do(duty)
                 self._pause(min(_LOOK, min(due.values()) - time.monotonic()))
-            for duty in due:
-                if duty.at_end:
-                    _do(duty)
 
     def _take_lock(self, held: ExitStack) -> bool:
         """Wait for the lock for as long as it takes; false if told to stop meanwhile."""
@@ -102,12 +99,7 @@ class Leader:
 def _do(duty: Duty) -> float:
     """Do a duty; one that the storage fails is done again when it is due. Returns when that is, on the steady clock."""
     begun = time.monotonic()
-    try:
-        duty.work()
-    except Lapsed:
-        raise
-    except StorageError as error:
-        log.error("what the leader does is put off: %s", error)
+    duties.attempt(duty.work)
     ended = time.monotonic()
     return ended + max(duty.pace, min(_REST * (ended - begun), _LONGEST_REST))
 
@@ -142,21 +134,22 @@ def main(arguments: list[str]) -> int:
     config = Config.from_json(sys.stdin.read())
     configure(config.log.level, config.log.output)
     try:
-        store = open_stores(config).at(options.store)
+        stores = open_stores(config)
+        storage = stores.at(options.store).storage
     except StartupError as error:
         log.error("the store can't be led: %s", error)
         return 1
-    leader = Leader(store.storage, options.parent)
+    leader = Leader(storage, options.parent)
     signal.signal(signal.SIGTERM, leader.stop)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
-    scheduler = Scheduler(
-        store.storage, options.store, config.to_json(), timings(config, options.store), processes(config)
-    )
+    scheduler = Scheduler(storage, options.store, config.to_json(), timings(config, options.store), processes(config))
 
-    def take_up() -> list[Duty]:
+    @contextmanager
+    def take_up() -> Iterator[list[Duty]]:
         scheduler.start()
-        return [*duties.of(store), Duty(scheduler.look_after, pace=1)]
+        with duties.taken_up(stores, options.store, lambda: leader.is_stopping) as own:
+            yield [*own, Duty(scheduler.look_after, pace=1)]
 
     try:
         leader.run(take_up)

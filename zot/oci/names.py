@@ -41,9 +41,23 @@ def check_repository(name: str) -> str:
     return name
 
 
+def is_repository(name: str) -> bool:
+    """Tell whether this is a good name of a repository."""
+    try:
+        check_repository(name)
+    except NameInvalid:
+        return False
+    return True
+
+
+def is_tag(text: object) -> bool:
+    """Tell whether this is a good tag."""
+    return isinstance(text, str) and _TAG.fullmatch(text) is not None
+
+
 def check_tag(tag: str) -> str:
     """Return the tag if it is a good one; raises `ManifestInvalid` otherwise."""
-    if _TAG.fullmatch(tag) is None:
+    if not is_tag(tag):
         raise ManifestInvalid(
             f"{tag[:160]!r} is not a tag",
             "use 1 to 128 letters, digits and . _ - and don't begin with . or -",

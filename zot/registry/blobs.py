@@ -11,7 +11,7 @@ from zot.errors import BlobUnknown, Denied, ManifestInvalid, RegistryError
 from zot.oci import digest as digests
 from zot.oci import manifest as oci_manifest
 from zot.oci.digest import Digest
-from zot.registry import facts, paths, repositories
+from zot.registry import adoption, facts, paths, repositories
 from zot.registry.store import Store
 from zot.storage.protocol import CannotLink, Content, NotFound, Stat, Upload
 
@@ -89,6 +89,7 @@ def add(store: Store, name: str, digest: Digest, upload: Upload) -> None:
 
     With dedupe the repository shares what others have pushed already, or others will share this.
     """
+    adoption.before_changing(store, name)
     with store.storage.lock(paths.lock(name), shared=True):
         repositories.ensure(store, name)
         shared = paths.content(digest) if store.dedupe else None
@@ -103,12 +104,15 @@ def mount(store: Store, name: str, digest: Digest, source: str | None) -> bool:
     """
     if not store.dedupe:
         return False
-    if source is not None and _is_manifest(store, source, digest):
-        return False
+    if source is not None:
+        adoption.before_changing(store, source)
+        if _is_manifest(store, source, digest):
+            return False
     storage, shared = store.storage, paths.content(digest)
     origin = None if source is None else paths.blob(source, digest)
     if not (storage.is_shared(shared) if origin is None else _is_here(store, origin)):
         return False
+    adoption.before_changing(store, name)
     try:
         with storage.lock(paths.lock(name), shared=True):
             repositories.ensure(store, name)
@@ -125,6 +129,8 @@ def delete(store: Store, name: str, digest: Digest) -> None:
 
     Manifests are read without a lock; under the exclusive one only those are read that have come since.
     """
+    adoption.before_changing(store, name)
+    repositories.require(store, name)
     stat(store, name, digest)
     seen: set[str] = set()
     _refuse_if_named(store, name, digest, seen)

@@ -14,7 +14,7 @@ from zot.oci import digest as digests
 from zot.oci import manifest as oci_manifest
 from zot.oci.digest import Digest
 from zot.oci.manifest import Manifest
-from zot.registry import blobs, facts, paths, repositories, tags
+from zot.registry import adoption, blobs, facts, paths, repositories, tags
 from zot.registry.facts import ManifestFact, TagFact
 from zot.registry.store import Store
 from zot.storage.protocol import Damaged, NotFound
@@ -106,6 +106,7 @@ def put(
     now = time.time()
     storage = store.storage
     fact = ManifestFact(manifest.media_type, len(body), now, by)
+    adoption.before_changing(store, name)
     with storage.lock(paths.lock(name), shared=True):
         if update_refused is not None:
             # The swap decides; this only spares what would be written in vain.
@@ -179,10 +180,8 @@ def untag(store: Store, name: str, tag: str, digest: Digest) -> None:
 
 def forget(store: Store, name: str, digest: Digest, subject: Digest | None) -> None:
     """Take a manifest without tags away, but for its content; the caller holds the repository's lock, exclusively."""
-    notes = paths.tagged(name, digest)
     with repositories.removing(store, name):
-        store.storage.delete(*(f"{notes}/{tag}" for tag in list(store.storage.list(notes))))
-        store.storage.delete(*_facts_of(name, digest, subject), f"{notes}/")
+        _take_away(store, name, digest, subject)
 
 
 def delete_digest(store: Store, name: str, digest: Digest, *, refuse_several_tags: bool = False) -> None:
@@ -227,6 +226,27 @@ def tags_of(store: Store, name: str, digest: Digest) -> list[str]:
     return [tag for tag in store.storage.list(paths.tagged(name, digest)) if _stands_for(store, name, tag, digest)]
 
 
+def let_go(store: Store, name: str, digest: Digest) -> bool:
+    """Take a manifest's facts away, unless a tag stands for it or an index lists it; False if so.
+
+    The caller holds the repository's lock exclusively, and brings the index in step.
+    """
+    if tags_of(store, name, digest):
+        return False
+    try:
+        _refuse_child(store, name, digest, set())
+    except Denied:
+        return False
+    _take_away(store, name, digest, _subject(store, name, digest))
+    return True
+
+
+def _take_away(store: Store, name: str, digest: Digest, subject: Digest | None) -> None:
+    notes = paths.tagged(name, digest)
+    store.storage.delete(*(f"{notes}/{tag}" for tag in list(store.storage.list(notes))))
+    store.storage.delete(*_facts_of(name, digest, subject), f"{notes}/")
+
+
 def _facts_of(name: str, digest: Digest, subject: Digest | None) -> list[str]:
     """Return the keys of a manifest's facts, the one that lets it be found by digest last."""
     own = [paths.index(name, digest), paths.manifest(name, digest)]
@@ -236,10 +256,16 @@ def _facts_of(name: str, digest: Digest, subject: Digest | None) -> list[str]:
 
 
 def _subject(store: Store, name: str, digest: Digest) -> Digest | None:
+    """Return a manifest's subject: from its content, or if that is lost, from where it is listed as a referrer."""
     body = _read(store, paths.blob(name, digest))
-    if body is None:
-        return None
-    return oci_manifest.parse(body, describe(store, name, digest).media_type).subject
+    document = _read(store, paths.manifest(name, digest))
+    if body is not None and document is not None:
+        return oci_manifest.parse(body, facts.decode_manifest(document).media_type).subject
+    for filename in store.storage.list(paths.subjects(name)):
+        subject = digests.from_filename(filename)
+        if _read(store, paths.referrer(name, subject, digest)) is not None:
+            return subject
+    return None
 
 
 def _stands_for(store: Store, name: str, tag: str, digest: Digest) -> bool:

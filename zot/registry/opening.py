@@ -32,16 +32,18 @@ def open_stores(config: Config, *, on_copy: Count | None = None, on_damage: Coun
     is_sparse = "sparse" in (config.http.compat or ())
 
     def opened(options: StoreOptions) -> Store:
+        storage: Storage
         if options.storage_driver is not None:
-            storage, has_links, projected = _bucket(options.storage_driver), True, False
+            storage, layouts, has_links = _bucket(options.storage_driver), None, True
         else:
-            (storage, has_links), projected = _directory(options, on_copy, on_damage), True
+            storage, has_links = _directory(options, on_copy, on_damage)
+            layouts = storage.layouts
         _check_format(storage, options)
         return Store(
             storage,
             dedupe=options.dedupe and has_links,
+            layouts=layouts,
             sparse=is_sparse,
-            projected=projected,
             retention=retention_of(options),
             on_damage=on_damage,
         )
@@ -54,7 +56,7 @@ def open_stores(config: Config, *, on_copy: Count | None = None, on_damage: Coun
     return Stores(default, below)
 
 
-def _directory(options: StoreOptions, on_copy: Count, on_damage: Count) -> tuple[Storage, bool]:
+def _directory(options: StoreOptions, on_copy: Count, on_damage: Count) -> tuple[Filesystem, bool]:
     """Return the store in a directory, and whether it has hard links."""
     storage = Filesystem(options.root_directory, private=paths.PRIVATE, commit=options.commit)
     has_links = storage.start()

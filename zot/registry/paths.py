@@ -17,6 +17,12 @@
         changed/<name>                                something may have become garbage here since this was written
         waiting/<name>                                when garbage collection is to look at this again
         jobs/                                         leases, records and plans of the jobs, see `zot.jobs`
+        generations/<name>                            what was last written there, see `zot.registry.generations`
+        replaced/<name>                               the index.json before, to which its writer may still write
+        refused/<name>                                what another program wrote there and was not done
+        adopting/<name>                               a layout of another program is being taken over
+        led                                           when the leader last looked at every index.json
+        leading                                       a leader is at work, or was killed
         uploads/ locks/ tmp/                          the file system driver's own
     <repository>/                                     oci-layout, index.json, blobs/<alg>/<hex>: a plain OCI layout
 
@@ -42,7 +48,11 @@ STATISTICS = f"{PRIVATE}/statistics"
 JOBS = f"{PRIVATE}/jobs"
 API_KEYS = f"{PRIVATE}/keys"
 SESSIONS = f"{PRIVATE}/sessions"
+LED = f"{PRIVATE}/led"
+LEADING = f"{PRIVATE}/leading"
 _FACTS = f"{PRIVATE}/facts"
+# The kinds of facts of which each has a prefix of its own, for a digest.
+NESTED = ("/tagged", "/referrers")
 
 
 def content(digest: Digest) -> str:
@@ -67,9 +77,13 @@ def layout_file(name: str, file: str) -> str:
 
 def prefixes(name: str) -> tuple[str, ...]:
     """Return the prefixes that a repository's keys share and that are made with it."""
-    facts = f"{_FACTS}/{encode(name)}"
+    return (f"{name}/blobs/sha256", *fact_prefixes(name))
+
+
+def fact_prefixes(name: str) -> tuple[str, ...]:
+    """Return the prefixes of a repository's facts, one for each kind."""
     kinds = ("tags", "tagged", "manifests", "indexes", "referrers")
-    return (f"{name}/blobs/sha256", *(f"{facts}/{kind}" for kind in kinds))
+    return tuple(f"{_FACTS}/{encode(name)}/{kind}" for kind in kinds)
 
 
 def repository(name: str) -> str:
@@ -162,6 +176,26 @@ def waiting(name: str) -> str:
     return f"{WAITING}/{encode(name)}"
 
 
+def generation(name: str) -> str:
+    """Return the key of what was last written to a repository's index."""
+    return f"{PRIVATE}/generations/{encode(name)}"
+
+
+def replaced(name: str) -> str:
+    """Return the key of the index that the last one took the place of."""
+    return f"{PRIVATE}/replaced/{encode(name)}"
+
+
+def refused(name: str) -> str:
+    """Return the key of the last index of another program whose moves and deletions were not done."""
+    return f"{PRIVATE}/refused/{encode(name)}"
+
+
+def adopting(name: str) -> str:
+    """Return the key of the mark that a layout of another program is being taken over."""
+    return f"{PRIVATE}/adopting/{encode(name)}"
+
+
 def upload(name: str, session: str, by: str) -> str:
     """Return the name of an upload session: it exists only together with its repository and whoever began it."""
     owner = hashlib.sha256(f"{name}\0{by}".encode()).hexdigest()[:16]
@@ -171,3 +205,8 @@ def upload(name: str, session: str, by: str) -> str:
 def lock(name: str) -> str:
     """Return the name of a repository's lock."""
     return f"repositories/{encode(name)}"
+
+
+def layout_lock(name: str) -> str:
+    """Return the name of the lock of a repository's layout; whoever takes both takes this one first."""
+    return f"layouts/{encode(name)}"

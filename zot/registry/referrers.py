@@ -10,6 +10,7 @@ from zot.errors import ManifestUnknown, NameUnknown
 from zot.oci import media_types
 from zot.oci.digest import Digest
 from zot.registry import manifests, paths
+from zot.registry.adoption import adopt
 from zot.registry.store import Store
 from zot.storage.protocol import NotFound
 
@@ -62,7 +63,12 @@ def _all_after(store: Store, name: str, subject: Digest, last: str) -> Iterator[
 def _from_fallback_tag(store: Store, name: str, subject: Digest) -> Iterator[tuple[str, Descriptor]]:
     try:
         found = manifests.get(store, name, f"{subject.algorithm}-{subject.hex[:_FALLBACK_HEX]}")
-    except (ManifestUnknown, NameUnknown):
+    except NameUnknown:
+        # There may be a layout that another program wrote.
+        if adopt(store, name):
+            yield from _from_fallback_tag(store, name, subject)
+        return
+    except ManifestUnknown:
         return
     if found.media_type not in media_types.INDEXES:
         return

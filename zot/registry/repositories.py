@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import NamedTuple
 
-from zot.errors import NameUnknown
+from zot.errors import NameUnknown, Unavailable
 from zot.oci.digest import ALGORITHMS
 from zot.oci.names import decode, encode
 from zot.registry import paths
@@ -44,6 +44,7 @@ def ensure(store: Store, name: str) -> None:
     The catalogue's key is written last, so whoever sees it knows that what lies under it is durable.
     """
     if not exists(store, name):
+        _refuse_while_adopted(store, name)
         store.storage.make_prefixes(*paths.prefixes(name))
         mark(store, name)
         store.storage.write(paths.repository(name), b"")
@@ -60,15 +61,24 @@ def remove_if_empty(store: Store, name: str) -> bool:
         return False
     storage.delete(paths.repository(name))
     storage.delete(*(key(name) for key in (paths.statistics, paths.changed, paths.waiting, paths.dirty)))
-    storage.delete(*(paths.layout_file(name, file) for file in ("index.json", "oci-layout")))
+    remove_layout(store, name)
     storage.delete(*(f"{prefix}/" for prefix in (*blobs, f"{name}/blobs", name)))
     storage.delete(*(f"{prefix}/" for prefix in paths.prefixes(name)[1:]), f"{paths.facts_of(name)}/")
     return True
 
 
+def remove_layout(store: Store, name: str) -> None:
+    """Take away the layout of a repository that is no more; the caller holds its lock, exclusively.
+
+    What is known of its index goes last: without that, the index would be taken for another program's.
+    """
+    store.storage.delete(*(paths.layout_file(name, file) for file in ("index.json", "oci-layout")))
+    store.storage.delete(*(key(name) for key in (paths.replaced, paths.refused, paths.generation)), f"{name}/")
+
+
 def mark(store: Store, name: str) -> None:
     """Note that index.json of the repository has to be written again; the caller holds its lock."""
-    if store.projected:
+    if store.layouts is not None:
         store.storage.write(paths.dirty(name), b"")
 
 
@@ -87,6 +97,19 @@ def removing(store: Store, name: str) -> Iterator[None]:
             mark(store, name)
     else:
         yield
+
+
+def _refuse_while_adopted(store: Store, name: str) -> None:
+    """Raise `Unavailable` while the repository is made of a layout that another program wrote."""
+    if store.layouts is None:
+        return
+    with suppress(NotFound):
+        store.storage.stat(paths.adopting(name))
+        raise Unavailable(
+            f"the layout that another program wrote at {name!r} is being taken over",
+            "try again in a moment",
+            headers={"Retry-After": "1"},
+        )
 
 
 def names(store: Store, last: str = "") -> Iterator[str]:

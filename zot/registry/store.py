@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from threading import BoundedSemaphore
 
 from zot.registry import paths
 from zot.registry.caches import Recent, RunningHashes
 from zot.registry.retention import Retention
 from zot.registry.statistics import Gathered
+from zot.storage.layout_files import LayoutFiles
 from zot.storage.protocol import NotFound, Storage, Unavailable
 
 _MANIFEST_CACHE_BYTES = 32 * 1024 * 1024
 _REMEMBERED_REFERENCES = 500_000
+_MOST_ADOPTERS = 8
 
 
 def _nothing() -> None:
@@ -23,22 +26,23 @@ def _nothing() -> None:
 class Store:
     """Storage, settings and this worker's caches. With `sparse` a manifest may name blobs that are not here.
 
-    `projected` says that `index.json` is kept up, so that other tools can open a repository where it is.
-    `retention` says what garbage collection leaves, and which tags never move; another one takes its place, and nothing
-    else ever changes, when the configuration is read anew. `gathered` is what this worker has seen
-    and not written yet. `on_damage` is called when something is missing or wrong that can't be by the rules of this
-    package.
+    `layouts` are the files that other programs read and write beside the store, where it has such. `adopters` bounds
+    how many requests of this worker wait for a layout to be taken over. `retention` says what garbage collection
+    leaves, and which tags never move; another one takes its place, and nothing else ever changes, when the
+    configuration is read anew. `gathered` is what this worker has seen and not written yet. `on_damage` is called when
+    something is missing or wrong that can't be by the rules of this package.
     """
 
     storage: Storage
     dedupe: bool = True
     sparse: bool = False
-    projected: bool = True
+    layouts: LayoutFiles | None = None
     retention: Retention = field(default_factory=Retention)
     on_damage: Callable[[], None] = _nothing
     gathered: Gathered = field(default_factory=Gathered)
     manifests: Recent[str, bytes] = field(default_factory=lambda: Recent(_MANIFEST_CACHE_BYTES))
     references: Recent[str, frozenset[str]] = field(default_factory=lambda: Recent(_REMEMBERED_REFERENCES))
+    adopters: BoundedSemaphore = field(default_factory=lambda: BoundedSemaphore(_MOST_ADOPTERS))
     hashes: RunningHashes = field(default_factory=RunningHashes)
 
     def check(self) -> None:

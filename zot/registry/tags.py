@@ -103,6 +103,32 @@ def refuse_moving(store: Store, name: str, tag: str, digest: Digest | None = Non
         raise _immutable(name, tag)
 
 
+def settle(store: Store, name: str, fact: TagFact, before: Digest | None) -> None:
+    """Let a tag that is not there, or stands for `before`, stand for a manifest; another stays as it is.
+
+    The caller holds the repository's lock.
+    """
+
+    def change(document: bytes | None) -> bytes:
+        if document is None:
+            return fact.encode()
+        return fact.encode() if facts.decode_tag(document).digest == before else document
+
+    store.storage.write(f"{paths.tagged(name, fact.digest)}/{fact.name}", b"", new_directory=True)
+    store.storage.update(paths.tag(name, fact.name), change)
+
+
+def take_away(store: Store, name: str, tag: str, digest: Digest) -> None:
+    """Take a tag away if it stands for this manifest; the caller holds the repository's lock exclusively."""
+    try:
+        fact = facts.decode_tag(store.storage.read(paths.tag(name, tag)))
+    except NotFound:
+        return
+    if fact.digest == digest and fact.name == tag:
+        note = paths.tagged(name, digest)
+        store.storage.delete(paths.tag(name, tag), f"{note}/{tag}", f"{note}/")
+
+
 def page(store: Store, name: str, limit: int, last: str) -> Page:
     """Return up to `limit` tags after `last` in byte order. Raises `NameUnknown`."""
     found = repositories.page(store.storage.list(paths.tags(name), last), limit)

@@ -18,6 +18,7 @@ from contextlib import AbstractContextManager, contextmanager, suppress
 from zot.errors import StartupError
 from zot.storage.disk import FILE_MODE, Disk, TranslatedErrors
 from zot.storage.file_upload import FileUpload
+from zot.storage.layout_files import LayoutFiles
 from zot.storage.leftovers import Leftovers
 from zot.storage.locks import FileLocks
 from zot.storage.names import NameCache
@@ -35,6 +36,7 @@ class Filesystem:
         self._disk = Disk(f"{self._private}/tmp", commit=commit)
         self.sharing = Sharing(self._disk)
         self._errors = TranslatedErrors(self._root)
+        self.layouts = LayoutFiles(self._root, self._disk, self._errors)
         self._locks = FileLocks(f"{self._private}/locks", self._errors)
         self._names = NameCache()
         self._leftovers = Leftovers(self._root, self._private)
@@ -112,10 +114,13 @@ class Filesystem:
                 self.sharing.become_master(path, self._path(shared))
 
     def link(self, key: str, to: str | None, *, shared: str, new_directory: bool = False) -> None:
-        """Make a hard link."""
+        """Make a hard link, and a master if there is none yet."""
         path, source = self._path(key), self._path(shared if to is None else to)
         with self._errors:
             self.sharing.link(source, path, os.stat(source).st_size, new_directory)
+            if to is not None and not self.is_shared(shared):
+                # The file came from another program.
+                self.sharing.become_master(path, self._path(shared))
 
     def is_shared(self, shared: str) -> bool:
         """Tell whether there is a master."""

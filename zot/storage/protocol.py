@@ -201,7 +201,7 @@ class Storage(Protocol):
         """Yield the names directly below `prefix` that sort after `after`, in byte order."""
 
     def lock(self, name: str, *, shared: bool) -> AbstractContextManager[None]:
-        """Hold a lock over all processes of the store. Nobody takes a second one while holding one.
+        """Hold a lock over all processes of the store. Nobody takes a second one of a kind while holding one.
 
         Waiting exclusive holders get their turn however many shared ones come. A store may bound the waiting, and raise
         `Unavailable`, and may lose a lock, and raise `Lapsed`: from then on whatever its holder wants to change, too.
