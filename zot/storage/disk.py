@@ -99,6 +99,9 @@ class Disk:
 
     def write_unsynced(self, path: str, content: bytes) -> None:
         """Give a file this content; after a power cut it may have none, or not be there."""
+        if not content:
+            self._write_empty(path, sync_last=False)
+            return
         temporary = self.temporary_name()
         fd = os.open(temporary, _NEW, FILE_MODE)
         try:
@@ -121,10 +124,13 @@ class Disk:
         if content:
             self._write_and_rename(path, content, new_directory)
         else:
-            # An empty file is whole as soon as it has its name, and has nothing else to sync.
-            flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC
-            os.close(self.in_directory(path, lambda: os.open(path, flags, FILE_MODE), sync_last=not new_directory))
+            self._write_empty(path, sync_last=not new_directory)
         self.sync_name(path, new_directory=new_directory)
+
+    def _write_empty(self, path: str, *, sync_last: bool) -> None:
+        """Make an empty file, which is whole as soon as it has its name, and has nothing else to sync."""
+        flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC
+        os.close(self.in_directory(path, lambda: os.open(path, flags, FILE_MODE), sync_last=sync_last))
 
     def _write_and_rename(self, path: str, content: bytes, new_directory: bool) -> None:
         temporary = self.temporary_name()
