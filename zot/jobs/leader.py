@@ -25,7 +25,7 @@ from zot.jobs.duties import Duty
 from zot.jobs.scheduler import PROCESSES, SHORTEST_SCRUB, Scheduler, Timing
 from zot.logs import configure
 from zot.registry.opening import open_stores
-from zot.storage.protocol import Lapsed, Storage, Unavailable
+from zot.storage.protocol import Lapsed, Storage, StorageError, Unavailable
 
 log = logging.getLogger(__name__)
 
