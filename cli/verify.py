@@ -12,9 +12,9 @@ from cli.output import Output, output_options, styled
 from zot.config import Checked, Config, ConfigError, Problem, check
 
 if TYPE_CHECKING:
-    from cli.probing import Tried
+    from zot.checkup import Finding
 
-_COLOURS = {"failed": "red", "warning": "yellow"}
+_COLOURS = {"bad": "red", "warning": "yellow"}
 
 
 @click.command()
@@ -28,7 +28,7 @@ def verify(files: tuple[str, ...], online: bool, output: Output) -> None:
 
     Each problem is a line `file:line:column: key: what is wrong; what to do`, and the line of the file that it is
     about. A warning does not make a file invalid. With --online what a valid file names is tried too, as the user who
-    runs this: a line for each, `key: what was found`.
+    runs this: a line for each, what it is and what was found.
 
     Leaves with 0 if all files are valid, with 1 if one is not or something did not work, with 2 if one can't be read.
 
@@ -44,7 +44,7 @@ def verify(files: tuple[str, ...], online: bool, output: Output) -> None:
         checked, unreadable = _check(file)
         tried = _try(checked.config) if online and checked.config is not None else []
         documents.append(_document(file, checked) | ({"online": [one._asdict() for one in tried]} if online else {}))
-        has_failed = checked.config is None or any(one.outcome == "failed" for one in tried)
+        has_failed = checked.config is None or any(one.state == "bad" for one in tried)
         status = max(status, UNREADABLE if unreadable else int(has_failed))
         if not output.json:
             _tell(file, checked, output)
@@ -68,18 +68,22 @@ def _tell(file: str, checked: Checked, output: Output) -> None:
         output.line(f"{file}: valid")
 
 
-def _try(config: Config) -> list[Tried]:
+def _try(config: Config) -> list[Finding]:
     from cli.probing import probe
 
     return list(probe(config))
 
 
-def _tell_tried(tried: list[Tried], output: Output) -> None:
+def _tell_tried(tried: list[Finding], output: Output) -> None:
     for one in tried:
-        if one.outcome in ("failed", "warning"):
-            click.echo(f"{one.key}: {styled(one.outcome, sys.stderr, fg=_COLOURS[one.outcome])}: {one.what}", err=True)
-        elif not output.quiet:
-            output.line(f"{one.key}: {one.outcome}: {one.what}")
+        if one.state == "good":
+            if not output.quiet:
+                output.line(f"{one.what}: {one.said}")
+        else:
+            click.echo(
+                f"{one.what}: {styled(one.state, sys.stderr, fg=_COLOURS[one.state])}: {one.said}; {one.remedy}",
+                err=True,
+            )
 
 
 def _document(file: str, checked: Checked) -> dict[str, object]:
