@@ -60,8 +60,8 @@ def remarks(key: Key) -> list[str]:
             (setting.also, f"Also named {names}."),
             (setting.secret, "A secret; it may be `${NAME}`, an environment variable, or `${file:PATH}`."),
             (key.reload, "A running server takes a change over."),
-            (setting.needless, f"Changes nothing: {setting.needless}."),
-            (not key.acted_on and not setting.needless, "Not acted on yet."),
+            (key.needless, f"Changes nothing: {key.needless}."),
+            (not key.acted_on and not key.needless, "Not acted on yet."),
         )
         if holds
     ]

@@ -40,6 +40,7 @@ class Key(NamedTuple):
     setting: Setting
     reload: bool
     acted_on: bool
+    needless: str
 
     @property
     def depth(self) -> int:
@@ -83,18 +84,19 @@ def acts(setting: Setting, above: bool = True) -> bool:
 @cache
 def all_keys(section: type[Section]) -> tuple[Key, ...]:
     """Return all keys of a section and those below it, in the order of the sections."""
-    return tuple(_walk(section, "", reload=False, acted_on=True))
+    return tuple(_walk(section, "", reload=False, acted_on=True, needless=""))
 
 
-def _walk(section: type[Section], prefix: str, *, reload: bool, acted_on: bool) -> Iterator[Key]:
+def _walk(section: type[Section], prefix: str, *, reload: bool, acted_on: bool, needless: str) -> Iterator[Key]:
     for setting in each(section):
         path = prefix + setting.name
         reloads = reload if setting.reload is None else setting.reload
-        own = not setting.needless and (acted_on if setting.acted_on is None else setting.acted_on)
-        yield Key(path, setting, reloads, acts(setting, acted_on))
+        why = setting.needless or needless
+        own = not why and (acted_on if setting.acted_on is None else setting.acted_on)
+        yield Key(path, setting, reloads, acts(setting, acted_on) and not why, why)
         below = {"map": ".<name>", "list": "[]", "": ""}[setting.shape.container]
         if setting.shape.section is not None:
-            yield from _walk(setting.shape.section, f"{path}{below}.", reload=reloads, acted_on=own)
+            yield from _walk(setting.shape.section, f"{path}{below}.", reload=reloads, acted_on=own, needless=why)
 
 
 def _shape(annotation: Any) -> Shape:
