@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from enum import Enum
 
+from zot.config import access
+
 
 class Action(Enum):
     """What a route does, declared when it is registered, or what access control grants.
@@ -31,12 +33,7 @@ class Action(Enum):
 Actions = frozenset[Action]
 
 # An action counts only for those who have these too.
-NEEDS: dict[Action, Actions] = {
-    Action.CREATE: frozenset({Action.READ}),
-    Action.UPDATE: frozenset({Action.READ, Action.CREATE}),
-    Action.DELETE: frozenset({Action.READ}),
-    Action.DETECT: frozenset({Action.READ, Action.DELETE}),
-}
+NEEDS: dict[Action, Actions] = {Action(name): frozenset(map(Action, needed)) for name, needed in access.NEEDS.items()}
 # What access control and the scopes of keys speak of.
 GRANTED: dict[str, Action] = {one.value: one for one in (Action.READ, *NEEDS)}
 

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Literal, get_args
+from typing import Literal
 
 from zot.config.section import Section, setting
 from zot.config.values import Many
 
 Action = Literal["read", "create", "update", "delete", "detectManifestCollision"]
-ACTIONS: tuple[str, ...] = get_args(Action)
+# An action counts only for those who have these too.
+NEEDS: dict[str, frozenset[str]] = {
+    "create": frozenset({"read"}),
+    "update": frozenset({"read", "create"}),
+    "delete": frozenset({"read"}),
+    "detectManifestCollision": frozenset({"read", "delete"}),
+}
 
 
 class Condition(Section):

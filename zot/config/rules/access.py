@@ -4,20 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from zot.config.access import AccessControl, Policy
+from zot.config.access import NEEDS, AccessControl, Policy
 from zot.config.model import Config
 from zot.config.nodes import KeyPath
 from zot.config.rules.finding import Finding
 from zot.oci.globs import Glob, compile_glob, covers
 
 _PATH = ("http", "accessControl")
-# An action counts only together with these.
-_NEEDS = {
-    "create": {"read"},
-    "update": {"read", "create"},
-    "delete": {"read"},
-    "detectManifestCollision": {"read", "delete"},
-}
 
 
 def needs_a_login(config: Config) -> Iterator[Finding]:
@@ -93,14 +86,14 @@ def grants(config: Config) -> Iterator[Finding]:
         where = (*_PATH, "repositories", pattern)
         yield from _lacking((*where, "defaultPolicy"), one.default_policy)
         yield from _lacking((*where, "anonymousPolicy"), one.anonymous_policy)
-        if writes := [action for action in one.anonymous_policy if action in _NEEDS]:
+        if writes := [action for action in one.anonymous_policy if action in NEEDS]:
             what = f"everybody may {', '.join(writes)} without logging in"
             yield Finding((*where, "anonymousPolicy"), what, "leave read only, unless you mean that", warning=True)
 
 
 def _lacking(path: KeyPath, actions: tuple[str, ...]) -> Iterator[Finding]:
     for action in actions:
-        if lacking := sorted(_NEEDS.get(action, set()) - set(actions)):
+        if lacking := sorted(NEEDS.get(action, frozenset()) - set(actions)):
             what = f"{action} does not count without {' and '.join(lacking)}"
             yield Finding(path, what, f"add {', '.join(lacking)}", warning=True)
 
