@@ -16,7 +16,6 @@ from zot.api.entrance import Entrance
 from zot.api.guard import Guard, check_guarded
 from zot.api.metrics import metrics
 from zot.api.rendering import register_errors
-from zot.api.request_log import RequestLog
 from zot.api.sessions import keep_sessions
 from zot.auth.keys import ApiKeys
 from zot.auth.opening import Opener
@@ -61,7 +60,7 @@ def create_app(config: Config, publication: Publication | None = None, *, thread
     check_guarded(app)
     live = Live(partial(_prepare, opener, guard, stores), publication)
     app.extensions["live"] = live
-    app.wsgi_app = Entrance(RequestLog(app.wsgi_app), live)  # type: ignore[method-assign]  # the way Flask documents it
+    app.wsgi_app = Entrance(app.wsgi_app, live)  # type: ignore[method-assign]  # the way Flask documents it
     return app
 
 

@@ -8,6 +8,8 @@ import os
 import sys
 import threading
 import time
+from collections import deque
+from collections.abc import Callable
 from contextlib import nullcontext, suppress
 from datetime import UTC, datetime
 
@@ -16,36 +18,71 @@ from zot.errors import StartupError
 _ENCODER = json.JSONEncoder(default=str)
 _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
 
+audit = logging.getLogger("zot.audit")
+"""Who changed what. Its lines go to `log.audit` at once, and nowhere if that is not set."""
+
+
+def line(created: float, level: str, logger: str, message: str, **fields: object) -> str:
+    """Return a line of the log, without its end; `created` is in seconds since 1970."""
+    time_ = datetime.fromtimestamp(created, UTC).isoformat(timespec="milliseconds")
+    return _ENCODER.encode({"time": time_, "level": level, "logger": logger, "message": message, **fields})
+
 
 class JsonLines(logging.Formatter):
     """Formats a record with `time`, `level`, `logger`, `message` and whatever `extra` it was given."""
 
     def format(self, record: logging.LogRecord) -> str:
         """Return the line, without its end."""
-        line: dict[str, object] = {
-            "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
-            "level": record.levelname.lower(),
-            "logger": record.name,
-            "message": record.getMessage(),
-        }
-        line |= {key: value for key, value in vars(record).items() if key not in _STANDARD}
+        extra = {key: value for key, value in vars(record).items() if key not in _STANDARD}
         if record.exc_info:
-            line["exception"] = self.formatException(record.exc_info)
-        return _ENCODER.encode(line)
+            extra["exception"] = self.formatException(record.exc_info)
+        return line(record.created, record.levelname.lower(), record.name, record.getMessage(), **extra)
+
+
+class File:
+    """A file that this process appends to, or standard error if it has no name.
+
+    When it is renamed or removed, as by logrotate, a new one takes its place within a second. One that is truncated
+    goes on from its beginning.
+    """
+
+    def __init__(self, name: str, key: str) -> None:
+        self._name = name
+        self._fd = _open(name, key) if name else sys.stderr.fileno()
+        self._looked = time.monotonic()
+
+    def write(self, text: str) -> None:
+        """Append a text; a log that can't be written does not stop the server."""
+        with suppress(OSError):
+            self._follow()
+            os.write(self._fd, text.encode())
+
+    def _follow(self) -> None:
+        now = time.monotonic()
+        if not self._name or now - self._looked < 1.0:
+            return
+        self._looked = now
+        with suppress(FileNotFoundError):
+            if os.path.samestat(os.stat(self._name), os.fstat(self._fd)):
+                return
+        fresh = _open_to_append(self._name)
+        os.dup2(fresh, self._fd, inheritable=False)
+        os.close(fresh)
 
 
 class Lines(logging.Handler):
-    """Writes whole lines to a descriptor that appends, each of them at once, or several together.
+    """Writes whole lines to a file, each of them at once, or several together.
 
     A process that logs every request calls `gather`: then lines below a warning are written by a thread of their own,
     ten times a second, so that a request does not wait for the log.
     """
 
-    def __init__(self, fd: int) -> None:
+    def __init__(self, file: File) -> None:
         super().__init__()
-        self._fd = fd
-        self._gathered: list[str] = []
+        self._file = file
+        self._gathered: deque[str | Callable[[], str]] = deque()
         self._gathers = False
+        self.setFormatter(JsonLines())
 
     def gather(self) -> None:
         """Begin to gather lines; call it after a fork, since threads do not survive one."""
@@ -58,18 +95,30 @@ class Lines(logging.Handler):
         if not self._gathers or record.levelno >= logging.WARNING:
             self.flush()
 
+    def add(self, make: Callable[[], str]) -> None:
+        """Gather a line that is made when it is written."""
+        self._gathered.append(make)
+        if not self._gathers:
+            self.flush()
+
     def flush(self) -> None:
-        """Write what was gathered; a log that can't be written does not stop the server."""
+        """Write what was gathered."""
         with self.lock or nullcontext():
-            lines, self._gathered = self._gathered, []
-        if lines:
-            with suppress(OSError):
-                os.write(self._fd, ("\n".join(lines) + "\n").encode())
+            gathered = [self._gathered.popleft() for _ in range(len(self._gathered))]
+            if gathered:
+                self._file.write("".join((one if isinstance(one, str) else one()) + "\n" for one in gathered))
 
     def _write_on(self) -> None:
         while True:
             time.sleep(0.1)
             self.flush()
+
+
+def add(make: Callable[[], str]) -> None:
+    """Log a line that is made when it is written, off the request's way; what `make` does must not fail."""
+    for handler in logging.getLogger().handlers:
+        if isinstance(handler, Lines):
+            handler.add(make)
 
 
 def gather() -> None:
@@ -79,18 +128,18 @@ def gather() -> None:
             handler.gather()
 
 
-def configure(level: str, output: str) -> None:
+def configure(level: str, output: str, audit_output: str = "") -> None:
     """Send what is logged from `level` on to the file `output`, or to standard error if that is empty.
 
-    Raises `StartupError` if the file can't be opened.
+    What `audit` logs goes to another file. Raises `StartupError` if one can't be opened.
     """
-    handler = Lines(_open(output))
-    handler.setFormatter(JsonLines())
-    root = logging.getLogger()
-    for old in list(root.handlers):
-        root.removeHandler(old)
-    root.addHandler(handler)
+    _replace_handlers(logging.getLogger(), Lines(File(output, "log.output")))
     set_level(level)
+    audit.propagate = False
+    audit.setLevel(logging.INFO)
+    audit.disabled = not audit_output
+    if audit_output:
+        _replace_handlers(audit, Lines(File(audit_output, "log.audit")))
 
 
 def set_level(level: str) -> None:
@@ -98,13 +147,20 @@ def set_level(level: str) -> None:
     logging.getLogger().setLevel(level.upper())
 
 
-def _open(output: str) -> int:
-    if not output:
-        return sys.stderr.fileno()
+def _replace_handlers(logger: logging.Logger, handler: logging.Handler) -> None:
+    for old in list(logger.handlers):
+        logger.removeHandler(old)
+    logger.addHandler(handler)
+
+
+def _open(name: str, key: str) -> int:
     try:
-        return os.open(output, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        return _open_to_append(name)
     except OSError as error:
         raise StartupError(
-            f"log.output {output} can't be opened: {os.strerror(error.errno or 0)}",
-            "name a file that can be written to",
+            f"{key} {name} can't be opened: {os.strerror(error.errno or 0)}", "name a file that can be written to"
         ) from error
+
+
+def _open_to_append(name: str) -> int:
+    return os.open(name, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)

@@ -1,18 +1,29 @@
-"""What every request passes before Flask sees it."""
+"""What every request passes before Flask sees it, and every answer on its way out."""
 
 from __future__ import annotations
 
+import os
+import re
 from collections.abc import Callable, Iterable
 from typing import Any
 
 from zot.config.publication import Live
+from zot.logs import audit
 
 Environ = dict[str, Any]
+Headers = list[tuple[str, str]]
 Application = Callable[[Environ, Callable[..., Any]], Iterable[bytes]]
+
+_CHANGING = frozenset(("POST", "PUT", "PATCH", "DELETE"))
+_SANE = re.compile(r"[\w.:/+=@-]{1,128}", re.ASCII)
 
 
 class Entrance:
-    """WSGI middleware that takes up a changed configuration before it serves a request."""
+    """WSGI middleware: takes up a changed configuration, names each request, and audits those that change something.
+
+    A request's name comes from the client or proxy (`X-Request-Id`) if it is a sane one, and is told in the answer. An
+    audited request is written down before its answer begins, so whoever was told of a change finds it there.
+    """
 
     def __init__(self, application: Application, live: Live) -> None:
         self._application = application
@@ -21,4 +32,32 @@ class Entrance:
     def __call__(self, environ: Environ, start_response: Callable[..., Any]) -> Iterable[bytes]:
         """Serve the request."""
         self._live.refresh()
-        return self._application(environ, start_response)
+        name = environ.get("HTTP_X_REQUEST_ID")
+        if name is None or _SANE.fullmatch(name) is None:
+            name = os.urandom(8).hex()
+        environ["zot.request"] = name
+
+        def start(status: str, headers: Headers, exc_info: Any = None) -> Any:
+            headers.append(("X-Request-Id", name))
+            if environ["REQUEST_METHOD"] in _CHANGING and not audit.disabled:
+                _audit(environ, int(status[:3]))
+            return start_response(status, headers, exc_info)
+
+        return self._application(environ, start)
+
+
+def _audit(environ: Environ, status: int) -> None:
+    """Write down who asked for what, and what came of it, in the words of zot's audit log."""
+    path = environ["PATH_INFO"]
+    # Elsewhere a query may hold what nobody should read.
+    query = environ.get("QUERY_STRING", "") if path.startswith("/v2/") else ""
+    facts = {
+        "clientIP": environ.get("REMOTE_ADDR", ""),
+        "subject": environ.get("zot.user") or "anonymous",
+        "action": environ["REQUEST_METHOD"],
+        "object": f"{path}?{query}" if query else path,
+        "repository": environ.get("zot.repository", ""),
+        "status": status,
+        "request": environ["zot.request"],
+    }
+    audit.info("HTTP API Audit", extra=facts)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from functools import wraps
+from functools import partial, wraps
 from typing import Any
 
 from flask import Blueprint, Flask, Response, request
@@ -36,8 +36,10 @@ class Guard:
     def __init__(self, authority: Authority) -> None:
         self.authority = authority
 
-    def admit(self, credentials: Credentials, action: Action, repository: str | None) -> Principal:
-        """Return whoever sent the request, if they may do this.
+    def admit(
+        self, credentials: Credentials, action: Action, repository: str | None, seen: Callable[[str], None]
+    ) -> Principal:
+        """Return whoever sent the request, if they may do this; `seen` is told their name also if they may not.
 
         Raises `Unauthorized` for an anonymous caller and for wrong credentials, `Denied` for a known caller who may
         not, and `TooManyRequests` while too many logins fail.
@@ -46,6 +48,7 @@ class Guard:
             return ANONYMOUS
         try:
             principal = self.authority.identify(credentials, action, repository)
+            seen(principal.name)
             refused = self.refusal(principal, action, repository)
             if refused is None and action is Action.PING and not principal.is_known:
                 refused = self._challenge_at_first(credentials)
@@ -140,8 +143,10 @@ class Routes:
             _refuse_encoded_slash(environ.get("RAW_URI", ""))
             if name is not None:
                 names.check_repository(name)
+                environ["zot.repository"] = name
             shown = credentials(environ)
-            principal = guard.admit(shown, action, name)
+            # What the guard has seen is for the logs.
+            principal = guard.admit(shown, action, name, partial(environ.__setitem__, "zot.user"))
             if principal.via is Via.PASSWORD and (action is Action.PING or shown.asks_itself):
                 sessions.begin(principal, f"{shown.address}\n{shown.agent}")
             if wants_principal:

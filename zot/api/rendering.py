@@ -44,7 +44,7 @@ def empty(status: int, headers: dict[str, str]) -> Response:
 
 
 def _storage_error(raised: StorageError) -> Response:
-    log.error("%s %s: %s", request.method, request.path, raised)
+    log.error("%s %s: %s", request.method, request.path, raised, extra=_named())
     if isinstance(raised, Full):
         return error(
             Unavailable(str(raised), "free some space on the server; pulls and deletes go on meanwhile", status=507)
@@ -71,5 +71,10 @@ def _http_error(raised: HTTPException) -> Response:
 
 
 def _last_resort(raised: Exception) -> Response:
-    log.error("%s %s failed", request.method, request.path, exc_info=raised)
+    log.error("%s %s failed", request.method, request.path, exc_info=raised, extra=_named())
     return error(Unavailable("the server met an error of its own", "the server's log says more", status=500))
+
+
+def _named() -> dict[str, object]:
+    """Return what leads from a line of the log to that of its request."""
+    return {"request": request.environ.get("zot.request", "")}

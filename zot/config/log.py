@@ -11,4 +11,4 @@ class Log(Section):
 
     level: Level = setting("info", "What is logged, from this level on; requests are logged at info.", reload=True)
     output: str = setting("", "The file that log lines are appended to; standard error if empty.")
-    audit: str = setting("", "The file that a line for each change is appended to; none if empty.", acted_on=False)
+    audit: str = setting("", "The file that a line for each change is appended to; none if empty.")

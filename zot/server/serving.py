@@ -24,6 +24,7 @@ from zot.config.storage import StoreOptions
 from zot.cores import Cores
 from zot.logs import configure, gather
 from zot.registry.flushing import Flusher
+from zot.server import request_log
 from zot.server.leading import Leaders
 from zot.server.listening import listen, url
 from zot.server.reloading import Reloading, Source
@@ -58,7 +59,7 @@ def serve(config: Config, options: ServeOptions, source: Source | None = None) -
 
     With a source the configuration is read again when its file changes, and at SIGHUP.
     """
-    configure(config.log.level, config.log.output)
+    configure(config.log.level, config.log.output, config.log.audit)
     certificates = _certificates(config, options)
     bound = listen(config.http.address, config.http.port, idle_timeout=options.idle_timeout)
     # For what the processes share. Counters are files here; their library looks for the variable when it is imported.
@@ -194,7 +195,7 @@ class _Master(Arbiter):
 
 
 class _Log(Logger):
-    """gunicorn's own log, sent through ours; requests are logged by the application."""
+    """gunicorn's own log, sent through ours."""
 
     def setup(self, cfg: Any) -> None:
         """Add no handlers."""
@@ -203,7 +204,8 @@ class _Log(Logger):
         self.error_log.addFilter(_is_worth_a_line)
 
     def access(self, resp: Any, req: Any, environ: Any, request_time: Any) -> None:
-        """Log nothing."""
+        """Log a request."""
+        request_log.note(resp, environ, request_time.total_seconds())
 
 
 def _is_worth_a_line(record: logging.LogRecord) -> bool:
