@@ -34,6 +34,7 @@ setup(
         "libpass>=1.9",
         "platformdirs>=4",
         "prometheus-client>=0.20",
+        "prometheus-flask-exporter>=0.23",
         "pydantic>=2.7,<3",
         "pyyaml>=6",
         "requests>=2.32,<3",

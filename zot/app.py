@@ -7,16 +7,18 @@ from collections.abc import Callable
 from functools import partial
 
 from flask import Flask
-from prometheus_client import CollectorRegistry, Counter
-from prometheus_client.multiprocess import MultiProcessCollector
+from prometheus_client import CollectorRegistry
+from prometheus_flask_exporter import PrometheusMetrics
+from prometheus_flask_exporter.multiprocess import GunicornPrometheusMetrics
 
 from zot.api.auth import auth
 from zot.api.distribution import RepositoryConverter, distribution
 from zot.api.entrance import Entrance
 from zot.api.guard import Guard, check_guarded
-from zot.api.metrics import metrics
+from zot.api.metrics import health, metrics
 from zot.api.rendering import register_errors
 from zot.api.sessions import keep_sessions
+from zot.api.telemetry import Telemetry, shared_names
 from zot.auth.keys import ApiKeys
 from zot.auth.opening import Opener
 from zot.auth.sessions import Sessions
@@ -37,12 +39,8 @@ def create_app(config: Config, publication: Publication | None = None, *, thread
     Before each request it takes up the configuration that was published last. Raises `StartupError` if the storage, or
     a file that the configuration names, can't be used.
     """
-    counted = CollectorRegistry()
-    copies = Counter(
-        "zot_storage_copies", "Blobs stored once more because a hard link was not possible.", registry=counted
-    )
-    damages = Counter("zot_storage_damages", "Content found missing or wrong when it was used.", registry=counted)
-    stores = open_stores(config, on_copy=copies.inc, on_damage=damages.inc)
+    telemetry = _telemetry(config)
+    stores = open_stores(config) if telemetry is None else open_stores(config, telemetry.copied, telemetry.damaged)
     storage = stores.default.storage
     opener = Opener(threads, ApiKeys(storage, paths.API_KEYS), Sessions(storage, paths.SESSIONS))
     guard = Guard(opener.open(config.http))
@@ -52,7 +50,10 @@ def create_app(config: Config, publication: Publication | None = None, *, thread
     app.url_map.converters["repository"] = RepositoryConverter
     app.register_blueprint(distribution(stores, guard, Cores(), _accepted(config)))
     app.register_blueprint(auth(guard))
-    app.register_blueprint(metrics(stores, guard, _over_all_workers(counted)))
+    app.register_blueprint(health(stores, guard))
+    if telemetry is not None and config.extensions.metrics is not None:
+        path = config.extensions.metrics.prometheus.path
+        app.register_blueprint(metrics(path, stores, guard, _exporter(app, telemetry)))
     register_errors(app)
     app.extensions["guard"] = guard
     keep_sessions(app, lambda: guard.authority)
@@ -60,7 +61,8 @@ def create_app(config: Config, publication: Publication | None = None, *, thread
     check_guarded(app)
     live = Live(partial(_prepare, opener, guard, stores), publication)
     app.extensions["live"] = live
-    app.wsgi_app = Entrance(app.wsgi_app, live)  # type: ignore[method-assign]  # the way Flask documents it
+    app.extensions["telemetry"] = telemetry
+    app.wsgi_app = Entrance(app.wsgi_app, live, telemetry)  # type: ignore[method-assign]  # the way Flask documents it
     return app
 
 
@@ -85,10 +87,15 @@ def _accepted(config: Config) -> frozenset[str]:
     return media_types.MANIFESTS - media_types.DOCKER
 
 
-def _over_all_workers(own: CollectorRegistry) -> CollectorRegistry:
-    """Return what to show: the sums over all workers, where they share a directory for that."""
-    if "PROMETHEUS_MULTIPROC_DIR" not in os.environ:
-        return own
-    shared = CollectorRegistry()
-    MultiProcessCollector(shared)  # type: ignore[no-untyped-call]
-    return shared
+def _telemetry(config: Config) -> Telemetry | None:
+    """Return what counts requests, if the configuration asks for metrics."""
+    if config.extensions.metrics is None or not config.extensions.metrics.enable:
+        return None
+    return Telemetry(CollectorRegistry(), shared_names())
+
+
+def _exporter(app: Flask, telemetry: Telemetry) -> PrometheusMetrics:
+    """Return what shows the counters of all processes; it registers no route, and counts nothing by itself."""
+    if "PROMETHEUS_MULTIPROC_DIR" in os.environ:
+        return GunicornPrometheusMetrics(app, export_defaults=False)
+    return PrometheusMetrics(app, path=None, export_defaults=False, registry=telemetry.registry)

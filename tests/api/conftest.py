@@ -10,13 +10,14 @@ from flask.testing import FlaskClient
 
 from tests.images import digest_of, manifest
 from zot.app import create_app
-from zot.config import default_config
+from zot.config import Config
 
 
 @pytest.fixture
 def app(tmp_path: Path) -> Flask:
-    """The application."""
-    return create_app(default_config(str(tmp_path / "root")))
+    """The application, with every route that can be configured."""
+    settings = {"storage": {"rootDirectory": str(tmp_path / "root")}, "extensions": {"metrics": {}}}
+    return create_app(Config.model_validate(settings))
 
 
 @pytest.fixture

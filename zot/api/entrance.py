@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 import re
+import time
 from collections.abc import Callable, Iterable
 from typing import Any
 
+from zot.api.telemetry import Telemetry
 from zot.config.publication import Live
 from zot.logs import audit
 
@@ -19,15 +21,16 @@ _SANE = re.compile(r"[\w.:/+=@-]{1,128}", re.ASCII)
 
 
 class Entrance:
-    """WSGI middleware: takes up a changed configuration, names each request, and audits those that change something.
+    """WSGI middleware: takes up a changed configuration, names and counts requests, audits those that change something.
 
     A request's name comes from the client or proxy (`X-Request-Id`) if it is a sane one, and is told in the answer. An
     audited request is written down before its answer begins, so whoever was told of a change finds it there.
     """
 
-    def __init__(self, application: Application, live: Live) -> None:
+    def __init__(self, application: Application, live: Live, telemetry: Telemetry | None) -> None:
         self._application = application
         self._live = live
+        self._telemetry = telemetry
 
     def __call__(self, environ: Environ, start_response: Callable[..., Any]) -> Iterable[bytes]:
         """Serve the request."""
@@ -36,9 +39,12 @@ class Entrance:
         if name is None or _SANE.fullmatch(name) is None:
             name = os.urandom(8).hex()
         environ["zot.request"] = name
+        environ["zot.begun"] = time.perf_counter()
 
         def start(status: str, headers: Headers, exc_info: Any = None) -> Any:
             headers.append(("X-Request-Id", name))
+            if self._telemetry is not None:
+                self._telemetry.answered(environ, int(status[:3]))
             if environ["REQUEST_METHOD"] in _CHANGING and not audit.disabled:
                 _audit(environ, int(status[:3]))
             return start_response(status, headers, exc_info)

@@ -129,7 +129,7 @@ class Events(Section):
 class Extensions(Section):
     """What a registry may do beyond pushing and pulling."""
 
-    metrics: Metrics | None = setting(None, "Counters and times for Prometheus.", acted_on=False)
+    metrics: Metrics | None = setting(None, "Counters and times for Prometheus; without it there are none.")
     sync: Sync | None = setting(None, "Which other registries this one mirrors.", reload=True, acted_on=False)
     scrub: Scrub | None = setting(None, "Reading everything again now and then.", reload=True)
     search: Search | None = setting(None, "Searching over images.", acted_on=False)

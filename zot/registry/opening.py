@@ -25,7 +25,7 @@ _FORMAT = b"1\n"
 Count = Callable[[], None]
 
 
-def open_stores(config: Config, *, on_copy: Count | None = None, on_damage: Count | None = None) -> Stores:
+def open_stores(config: Config, on_copy: Count | None = None, on_damage: Count | None = None) -> Stores:
     """Open and try the storage; nothing is read but what is asked for. Raises `StartupError` if it can't be used."""
     ignored: Count = lambda: None  # noqa: E731
     on_copy, on_damage = on_copy or ignored, on_damage or ignored

@@ -8,22 +8,26 @@ import subprocess
 import sys
 import time
 from contextlib import suppress
+from collections.abc import Callable
 
 from zot.config import Config
 from zot.registry.stores import routes
 
 log = logging.getLogger(__name__)
 
+Tell = Callable[[str, bool], None]
+
 _SLOWEST_RESTART = 30.0
 _LAST_PASS = 15.0
 
 
 class Leaders:
-    """The leaders of all stores that a configuration names."""
+    """The leaders of all stores that a configuration names; `tell` is called when one begins and when one ended."""
 
-    def __init__(self, config: Config) -> None:
+    def __init__(self, config: Config, tell: Tell | None = None) -> None:
         self._config = config
-        self._leaders = [LeaderProcess(route, config.to_json().encode()) for route in routes(config)]
+        text = config.to_json().encode()
+        self._leaders = [LeaderProcess(route, text, tell or (lambda *_: None)) for route in routes(config)]
 
     def look_after(self) -> None:
         """Start those that do not run."""
@@ -49,9 +53,10 @@ class Leaders:
 class LeaderProcess:
     """One child that runs `zot.jobs.leader`; see there what it does."""
 
-    def __init__(self, route: str, config: bytes) -> None:
+    def __init__(self, route: str, config: bytes, tell: Tell) -> None:
         self._route = route
         self._config = config
+        self._tell = tell
         self._process: subprocess.Popen[bytes] | None = None
         self._pause = 1.0
         self._not_before = 0.0
@@ -64,6 +69,7 @@ class LeaderProcess:
             if self._process.poll() is None:
                 return
             self._process = None
+            self._tell(self._route, False)
             if not self._is_renewed:
                 log.error("the leader process of %s ended and is started again", self._route)
                 self._not_before = now + self._pause
@@ -106,3 +112,4 @@ class LeaderProcess:
         # One that dies before it has read this is found dead at the next look, and started again.
         with suppress(BrokenPipeError), self._process.stdin as pipe:
             pipe.write(self._config)
+        self._tell(self._route, True)

@@ -5,22 +5,41 @@ from __future__ import annotations
 import logging
 import sys
 import time
+from collections.abc import Callable
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from zot import logs
+
+if TYPE_CHECKING:
+    # The library of the counters may be imported only when their directory is known.
+    from zot.api.telemetry import Telemetry
 
 log = logging.getLogger("zot.http")
 
 
-def note(answer: Any, environ: dict[str, Any], seconds: float) -> None:
-    """Log a request that gunicorn answered; the line itself is made later, by the thread that writes it.
+def after_request(telemetry: Telemetry | None) -> Callable[[Any, Any, dict[str, Any], Any], None]:
+    """Return gunicorn's hook for when an answer is out, or has broken off."""
+
+    def note(_worker: Any, _request: Any, environ: dict[str, Any], answer: Any) -> None:
+        begun = environ.get("zot.begun")
+        if begun is None:
+            return
+        seconds = time.perf_counter() - begun
+        if telemetry is not None:
+            telemetry.finished(environ, answer.status_code, seconds)
+        if log.isEnabledFor(logging.INFO):
+            _note(answer, environ, seconds)
+
+    return note
+
+
+def _note(answer: Any, environ: dict[str, Any], seconds: float) -> None:
+    """Log a request; the line itself is made later, by the thread that writes it.
 
     `bytes` are those of the answer's body, and those that were announced if the kernel sent them by itself; `aborted`
     says that the client, or the store, was gone before the end.
     """
-    if not log.isEnabledFor(logging.INFO):
-        return
     size = 0 if environ["REQUEST_METHOD"] == "HEAD" else answer.sent or answer.response_length or 0
     is_aborted = sys.exc_info()[0] is not None
     logs.add(partial(_line, time.time(), environ, answer.status_code, size, seconds, is_aborted))

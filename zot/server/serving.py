@@ -19,15 +19,15 @@ from gunicorn.glogging import Logger
 
 from zot import __version__
 from zot.config import Config
-from zot.config.publication import Publication
+from zot.config.publication import Live, Publication
 from zot.config.storage import StoreOptions
 from zot.cores import Cores
 from zot.logs import configure, gather
 from zot.registry.flushing import Flusher
-from zot.server import request_log
 from zot.server.leading import Leaders
 from zot.server.listening import listen, url
 from zot.server.reloading import Reloading, Source
+from zot.server.request_log import after_request
 from zot.server.tls import Certificates, Timeouts
 from zot.server.worker import Worker
 from zot.storage.protocol import StorageError
@@ -101,10 +101,13 @@ class _Server(BaseApplication):
         self._options = options
         self._fd = bound.detach()
         self._url = address
-        self.leaders = Leaders(config)
         super().__init__(prog="zot")
-        self._app: Any = self.load()
-        self.callable = self._app
+        app: Any = self.load()
+        self.callable = app
+        self._live: Live = app.extensions["live"]
+        telemetry = app.extensions["telemetry"]
+        self.leaders = Leaders(config, telemetry and telemetry.leader)
+        self.cfg.set("post_request", after_request(telemetry))
 
     def load_config(self) -> None:
         """Set what differs from gunicorn's defaults."""
@@ -153,7 +156,7 @@ class _Server(BaseApplication):
         """Run gunicorn's master in this process."""
         reloading = None
         if source is not None:
-            reloading = Reloading(source, self._config, self._app.extensions["live"], self.leaders.renew)
+            reloading = Reloading(source, self._config, self._live, self.leaders.renew)
         _Master(self, self.leaders, reloading).run()
 
     def _ready(self) -> None:
@@ -204,8 +207,7 @@ class _Log(Logger):
         self.error_log.addFilter(_is_worth_a_line)
 
     def access(self, resp: Any, req: Any, environ: Any, request_time: Any) -> None:
-        """Log a request."""
-        request_log.note(resp, environ, request_time.total_seconds())
+        """Log nothing: `request_log` does."""
 
 
 def _is_worth_a_line(record: logging.LogRecord) -> bool:
@@ -239,6 +241,6 @@ def _leave_worker(_master: Any, worker: Any) -> None:
 
 
 def _forget_worker(_master: Any, worker: Any) -> None:
-    from prometheus_client.multiprocess import mark_process_dead
+    from prometheus_flask_exporter.multiprocess import GunicornPrometheusMetrics
 
-    mark_process_dead(worker.pid)  # type: ignore[no-untyped-call]
+    GunicornPrometheusMetrics.mark_process_dead_on_child_exit(worker.pid)

@@ -1,0 +1,135 @@
+"""Metrics of a whole server: sums over its processes, and what Prometheus makes of them."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import threading
+import urllib.request
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from http.client import HTTPException
+from pathlib import Path
+
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
+from tests.server.test_serving import leaders, push_image
+from tests.servers import Server, running_server, wait_until, workers
+
+METRICS = {"extensions": {"metrics": {"enable": "true", "prometheus": {"path": "/metrics"}}}}
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[Server]:
+    """A server with three workers and metrics."""
+    with running_server(tmp_path, "--workers", "3", settings=METRICS) as running:
+        yield running
+
+
+def sample(server: Server, name: str, **labels: str) -> float:
+    """Return the sum of the samples of a name that have these labels."""
+    text = server.request("GET", "/metrics")[2].decode()
+    return sum(
+        sample.value
+        for family in text_string_to_metric_families(text)
+        for sample in family.samples
+        if sample.name == name and labels.items() <= sample.labels.items()
+    )
+
+
+def test_sums_are_what_a_client_counted_though_workers_are_killed(server: Server) -> None:
+    """What clients were answered, over all workers, some of which are killed meanwhile, is what the counters say."""
+    push_image(server, "a", "v1")
+    answered, guard = [0, 0], threading.Lock()
+
+    def pull() -> None:
+        for _ in range(60):
+            try:
+                with closing(server.connect()) as connection:
+                    for _ in range(5):
+                        connection.request("GET", "/v2/a/manifests/v1")
+                        answer = connection.getresponse()
+                        with guard:
+                            answered[0 if answer.status == 200 else 1] += 1
+                        answer.read()
+            except (OSError, HTTPException):
+                # Whoever was connected to a worker that is killed asks again.
+                continue
+
+    wait_until(lambda: len(workers(server)) == 3, "there are workers")
+    threads = [threading.Thread(target=pull) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    for victim in workers(server)[:2]:
+        wait_until(lambda: answered[0] > 50, "clients are answered")
+        os.kill(victim, signal.SIGKILL)
+        wait_until(lambda victim=victim: victim not in workers(server), "it is gone")  # type: ignore[misc]
+    for thread in threads:
+        thread.join()
+    counted = sample(server, "zot_repo_downloads_total", repo="a")
+    # A request is counted before its answer is sent, so at most those cut off by a kill, one a client, are more.
+    assert answered[1] == 0
+    assert answered[0] <= counted <= answered[0] + 6
+    before = counted
+    for _ in range(30):
+        assert server.request("GET", "/v2/a/manifests/v1")[0] == 200
+    assert sample(server, "zot_repo_downloads_total", repo="a") == before + 30
+    assert sample(server, "zot_http_requests_total", method="GET", code="200") >= before + 30
+
+
+def test_the_leader_is_watched(server: Server) -> None:
+    """The metrics tell whether the leader process runs and how often it was started."""
+    wait_until(lambda: sample(server, "zot_leader_up", store="/") == 1, "the leader is up")
+    (leader,) = leaders(server)
+    os.kill(leader, signal.SIGKILL)
+    wait_until(lambda: sample(server, "zot_leader_starts_total", store="/") == 2, "it was started again")
+
+
+@pytest.mark.e2e
+def test_promtool_finds_nothing_to_mend(server: Server, need: Callable[..., str]) -> None:
+    """The real promtool accepts names, help and types of all metrics, after requests of many kinds."""
+    push_image(server, "some/repo", "v1")
+    server.request("GET", "/v2/some/repo/manifests/v1")
+    server.request("POST", "/v2/some/repo/blobs/uploads/")
+    text = server.request("GET", "/metrics")[2]
+    done = subprocess.run([need("promtool"), "check", "metrics"], input=text, capture_output=True, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (0, b"", b"")
+
+
+@pytest.mark.e2e
+def test_prometheus_scrapes(server: Server, need: Callable[..., str], tmp_path: Path) -> None:
+    """A real Prometheus scrapes the server and answers a query over what it was told."""
+    push_image(server, "some/repo", "v1")
+    for _ in range(7):
+        server.request("GET", "/v2/some/repo/manifests/v1")
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    target = f"127.0.0.1:{server.port}"
+    jobs = [{"job_name": "zot", "scrape_interval": "1s", "static_configs": [{"targets": [target]}]}]
+    (tmp_path / "p.yml").write_text(json.dumps({"scrape_configs": jobs}))
+    command = [
+        need("prometheus"), f"--config.file={tmp_path}/p.yml", f"--storage.tsdb.path={tmp_path}/data",
+        f"--web.listen-address=127.0.0.1:{port}",
+    ]  # fmt: skip
+    with (tmp_path / "p.log").open("wb") as log:
+        prometheus = subprocess.Popen(command, stdout=log, stderr=log)
+    try:
+        query = f"http://127.0.0.1:{port}/api/v1/query?query=zot_repo_downloads_total"
+
+        def value() -> str:
+            try:
+                with urllib.request.urlopen(query, timeout=5) as answer:
+                    results = json.load(answer)["data"]["result"]
+            except OSError:
+                return ""
+            return results[0]["metric"]["repo"] + " " + results[0]["value"][1] if results else ""
+
+        wait_until(lambda: value() == "some/repo 7", "Prometheus has the number", 40)
+    finally:
+        prometheus.terminate()
+        prometheus.wait(30)
