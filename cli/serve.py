@@ -8,6 +8,7 @@ import shutil
 import signal
 import sys
 import tempfile
+from datetime import timedelta
 
 import click
 
@@ -38,9 +39,8 @@ log = logging.getLogger(__name__)
 @click.option(
     "--idle-timeout",
     type=click.IntRange(1, 86400),
-    default=60,
-    show_default=True,
-    help="Seconds after which a client that neither sends nor takes anything is dropped.",
+    help="Drop a client that neither sends nor takes anything after these seconds, instead of http.readTimeout and "
+    "http.writeTimeout.",
 )
 def serve(
     config: str | None,
@@ -50,7 +50,7 @@ def serve(
     workers: int | None,
     threads: int,
     graceful_timeout: int,
-    idle_timeout: int,
+    idle_timeout: int | None,
 ) -> None:
     """Serve a registry until SIGTERM or Ctrl-C.
 
@@ -72,14 +72,14 @@ def serve(
     signal.signal(signal.SIGTERM, _leave)
     root, owner = tempfile.mkdtemp(prefix="zot-") if tmp else None, os.getpid()
     try:
-        chosen = _listening(_read(config, root), address, port)
+        chosen = _listening(_read(config, root), address, port, idle_timeout)
         file = None if tmp else choose(config)[0]
         source = None
         if file is not None:
             # A working directory that goes away later does no harm.
             absolute = os.path.abspath(file)
-            source = Source(absolute, lambda: _listening(load(absolute), address, port))
-        run(chosen, ServeOptions(workers or default_workers(), threads, graceful_timeout, idle_timeout), source)
+            source = Source(absolute, lambda: _listening(load(absolute), address, port, idle_timeout))
+        run(chosen, ServeOptions(workers or default_workers(), threads, graceful_timeout), source)
     finally:
         # A worker that ends leaves by this way too, while others go on.
         if root is not None and os.getpid() == owner:
@@ -103,10 +103,12 @@ def _read(config: str | None, temporary: str | None) -> Config:
     return chosen
 
 
-def _listening(config: Config, address: str | None, port: int | None) -> Config:
+def _listening(config: Config, address: str | None, port: int | None, idle_timeout: int | None) -> Config:
     changes: dict[str, object] = {}
     if address is not None:
         changes["address"] = address
     if port is not None:
         changes["port"] = port
+    if idle_timeout is not None:
+        changes |= dict.fromkeys(("read_timeout", "write_timeout"), timedelta(seconds=idle_timeout))
     return config.model_copy(update={"http": config.http.model_copy(update=changes)})

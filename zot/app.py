@@ -12,10 +12,12 @@ from prometheus_flask_exporter import PrometheusMetrics
 from prometheus_flask_exporter.multiprocess import GunicornPrometheusMetrics
 
 from zot.api.auth import auth
+from zot.api.cors import Application, Cors
 from zot.api.distribution import RepositoryConverter, distribution
 from zot.api.entrance import Entrance
 from zot.api.guard import Guard, check_guarded
 from zot.api.metrics import health, metrics
+from zot.api.rates import Limits, Rates, Table
 from zot.api.rendering import register_errors
 from zot.api.sessions import keep_sessions
 from zot.api.telemetry import Telemetry, shared_names
@@ -59,25 +61,42 @@ def create_app(config: Config, publication: Publication | None = None, *, thread
     keep_sessions(app, lambda: guard.authority)
     app.extensions["stores"] = stores
     check_guarded(app)
-    live = Live(partial(_prepare, opener, guard, stores), publication)
+    rates = Rates(Table(), _limits(config))
+    live = Live(partial(_prepare, opener, guard, stores, rates), publication)
     app.extensions["live"] = live
     app.extensions["telemetry"] = telemetry
-    app.wsgi_app = Entrance(app.wsgi_app, live, telemetry)  # type: ignore[method-assign]  # the way Flask documents it
+    inner = _for_pages(app, config)
+    app.wsgi_app = Entrance(inner, live, rates, telemetry)  # type: ignore[method-assign]  # the way Flask documents it
     return app
 
 
-def _prepare(opener: Opener, guard: Guard, stores: Stores, config: Config) -> Callable[[], None]:
+def _prepare(opener: Opener, guard: Guard, stores: Stores, rates: Rates, config: Config) -> Callable[[], None]:
     """Make what a changed configuration replaces; what is returned puts it in place."""
-    authority = opener.open(config.http)
+    authority, limits = opener.open(config.http), _limits(config)
     rules = [(store, retention_of(config.storage.at(route))) for route, store in stores.by_route()]
 
     def put_in_place() -> None:
         guard.authority = authority
+        rates.limits = limits
         for store, retention in rules:
             store.retention = retention
         set_level(config.log.level)
 
     return put_in_place
+
+
+def _limits(config: Config) -> Limits | None:
+    """Return how often a client may ask."""
+    limit = config.http.ratelimit
+    return None if limit is None else Limits(limit.rate, {one.method.upper(): one.rate for one in limit.methods})
+
+
+def _for_pages(app: Flask, config: Config) -> Application:
+    """Return the application, which lets pages of other origins in if the configuration names some."""
+    if not config.http.allow_origin:
+        return app.wsgi_app
+    methods = app.url_map.bind("").allowed_methods
+    return Cors(app.wsgi_app, config.http.allow_origin, methods, logins=config.http.auth is not None)
 
 
 def _accepted(config: Config) -> frozenset[str]:

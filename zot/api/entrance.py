@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import time
 from collections.abc import Callable, Iterable
 from typing import Any
 
+from zot.api.rates import Rates
 from zot.api.telemetry import Telemetry
 from zot.config.publication import Live
+from zot.errors import TooManyRequests
 from zot.logs import audit
 
 Environ = dict[str, Any]
@@ -23,13 +26,15 @@ _SANE = re.compile(r"[\w.:/+=@-]{1,128}", re.ASCII)
 class Entrance:
     """WSGI middleware: takes up a changed configuration, names and counts requests, audits those that change something.
 
+    Clients that ask too often are refused here, before anything is done for them.
     A request's name comes from the client or proxy (`X-Request-Id`) if it is a sane one, and is told in the answer. An
     audited request is written down before its answer begins, so whoever was told of a change finds it there.
     """
 
-    def __init__(self, application: Application, live: Live, telemetry: Telemetry | None) -> None:
+    def __init__(self, application: Application, live: Live, rates: Rates, telemetry: Telemetry | None) -> None:
         self._application = application
         self._live = live
+        self._rates = rates
         self._telemetry = telemetry
 
     def __call__(self, environ: Environ, start_response: Callable[..., Any]) -> Iterable[bytes]:
@@ -49,7 +54,17 @@ class Entrance:
                 _audit(environ, int(status[:3]))
             return start_response(status, headers, exc_info)
 
+        refused = self._rates.refusal(environ.get("REMOTE_ADDR", ""), environ["REQUEST_METHOD"], environ["PATH_INFO"])
+        if refused is not None:
+            return _refuse(refused, start)
         return self._application(environ, start)
+
+
+def _refuse(refused: TooManyRequests, start: Callable[..., Any]) -> Iterable[bytes]:
+    body = json.dumps(refused.document()).encode()
+    headers = [("Content-Type", "application/json"), ("Content-Length", str(len(body))), *refused.headers.items()]
+    start("429 TOO MANY REQUESTS", headers)
+    return [body]
 
 
 def _audit(environ: Environ, status: int) -> None:

@@ -27,13 +27,13 @@ class MethodRate(Section):
     """How many requests of one method a second."""
 
     method: str = setting(REQUIRED, "The method: `GET`, `PUT`, …", min_length=1)
-    rate: int = setting(REQUIRED, "How many requests of this method there may be in a second.", ge=1)
+    rate: int = setting(REQUIRED, "How many requests of this method a client may make in a second.", ge=1)
 
 
 class RateLimit(Section):
-    """How many requests a second are served; what is beyond is answered with 429."""
+    """How many requests a second a client may make, by its address; what is beyond is answered with 429."""
 
-    rate: int | None = setting(None, "How many requests of all methods there may be in a second.", ge=1)
+    rate: int | None = setting(None, "How many requests of all methods a client may make in a second.", ge=1)
     methods: tuple[MethodRate, ...] = setting((), "Limits for single methods.")
 
 
@@ -52,21 +52,22 @@ class Http(Section):
     )  # fmt: skip
     realm: str = setting("", "What a client is told that it logs in to.")
     allow_origin: Origins = setting(
-        (), "The origins, separated by commas, whose pages may use the API in a browser; empty is all, without login.",
-        acted_on=False,
+        (), "The origins, separated by commas, whose pages may use the API in a browser; `*` is all, without login.",
     )  # fmt: skip
     read_timeout: Duration = setting(
-        _MINUTE, "How long a client may send nothing in the middle of a request; 0 is no limit.", acted_on=False
+        _MINUTE,
+        "How long a client may send nothing in the middle of a request; 0 is no limit.",
     )
     write_timeout: Duration = setting(
-        _MINUTE, "How long a client may take nothing of an answer; 0 is no limit.", acted_on=False
+        _MINUTE,
+        "How long a client may take nothing of an answer; 0 is no limit.",
     )
     tls: Tls | None = setting(None, "The server's certificate; without it the server speaks plain http.")
     auth: Auth | None = setting(None, "Who may log in, and how; without it everybody is anonymous.", reload=True)
     access_control: AccessControl | None = setting(
         None, "Who may do what; without it everybody who gets in may do everything.", reload=True
     )
-    ratelimit: RateLimit | None = setting(None, "How many requests a second are served.", acted_on=False)
+    ratelimit: RateLimit | None = setting(None, "How many requests a second each client may make.", reload=True)
     compat: Many[Literal["docker2s2", "sparse"]] | None = setting(
         None,
         "What is accepted beyond the OCI specifications: `docker2s2`, docker's manifests, and `sparse`, images whose "

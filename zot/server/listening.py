@@ -6,12 +6,24 @@ import errno
 import os
 import socket
 import struct
+from dataclasses import dataclass
 
 from zot.errors import StartupError
 
 
-def listen(address: str, port: int, *, idle_timeout: int) -> socket.socket:
-    """Bind a TCP socket whose connections are dropped when nothing moves on them for `idle_timeout` seconds.
+@dataclass(frozen=True)
+class Timeouts:
+    """How many seconds a client may send nothing where something is awaited, and take nothing of what is sent.
+
+    None is for ever.
+    """
+
+    read: float | None
+    write: float | None
+
+
+def listen(address: str, port: int, timeouts: Timeouts) -> socket.socket:
+    """Bind a TCP socket whose connections are dropped when they stand still for too long.
 
     The limits are set on the listening socket: on Linux its connections inherit them. A receive that waits too long
     fails with EAGAIN; a peer that takes nothing of what is sent is cut off by the kernel, also in the middle of a
@@ -26,9 +38,11 @@ def listen(address: str, port: int, *, idle_timeout: int) -> socket.socket:
         raise StartupError(f"http.address {address!r} is no address: {error}", "use one of this machine") from error
     try:
         bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        bound.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, struct.pack("ll", idle_timeout, 0))
-        if hasattr(socket, "TCP_USER_TIMEOUT"):
-            bound.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, idle_timeout * 1000)
+        if timeouts.read is not None:
+            seconds, microseconds = divmod(int(timeouts.read * 1_000_000), 1_000_000)
+            bound.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, struct.pack("ll", seconds, microseconds))
+        if timeouts.write is not None and hasattr(socket, "TCP_USER_TIMEOUT"):
+            bound.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, int(timeouts.write * 1000))
         bound.bind(where)
         # Some systems report an address in use only here.
         bound.listen(2048)

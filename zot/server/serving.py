@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import os
 import shutil
 import signal
@@ -25,28 +26,29 @@ from zot.cores import Cores
 from zot.logs import configure, gather
 from zot.registry.flushing import Flusher
 from zot.server.leading import Leaders
-from zot.server.listening import listen, url
+from zot.server.listening import Timeouts, listen, url
 from zot.server.reloading import Reloading, Source
 from zot.server.request_log import after_request
-from zot.server.tls import Certificates, Timeouts
+from zot.server.tls import Certificates
 from zot.server.worker import Worker
 from zot.storage.protocol import StorageError
 
 log = logging.getLogger(__name__)
+
+# How many seconds a connection is kept for its next request, if readTimeout sets no limit.
+_IDLE = 120
 
 
 @dataclass(frozen=True)
 class ServeOptions:
     """How the server runs; times are in seconds.
 
-    `graceful_timeout` bounds how long transfers under way may go on after SIGTERM, `idle_timeout` how long a client may
-    neither send nor take anything.
+    `graceful_timeout` bounds how long transfers under way may go on after SIGTERM.
     """
 
     workers: int
     threads: int = 128
     graceful_timeout: int = 30
-    idle_timeout: int = 60
 
 
 def default_workers() -> int:
@@ -60,8 +62,9 @@ def serve(config: Config, options: ServeOptions, source: Source | None = None) -
     With a source the configuration is read again when its file changes, and at SIGHUP.
     """
     configure(config.log.level, config.log.output, config.log.audit)
-    certificates = _certificates(config, options)
-    bound = listen(config.http.address, config.http.port, idle_timeout=options.idle_timeout)
+    timeouts = _timeouts(config)
+    certificates = _certificates(config, timeouts)
+    bound = listen(config.http.address, config.http.port, timeouts)
     # For what the processes share. Counters are files here; their library looks for the variable when it is imported.
     shared = tempfile.mkdtemp(prefix="zot-")
     os.environ["PROMETHEUS_MULTIPROC_DIR"] = shared
@@ -74,12 +77,16 @@ def serve(config: Config, options: ServeOptions, source: Source | None = None) -
             shutil.rmtree(shared, ignore_errors=True)
 
 
-def _certificates(config: Config, options: ServeOptions) -> Certificates | None:
+def _timeouts(config: Config) -> Timeouts:
+    read, write = config.http.read_timeout.total_seconds(), config.http.write_timeout.total_seconds()
+    return Timeouts(read if read > 0 else None, write if write > 0 else None)
+
+
+def _certificates(config: Config, timeouts: Timeouts) -> Certificates | None:
     """Return what TLS needs, or None if it is not asked for. Raises `StartupError`."""
     files = config.http.tls
     if files is None:
         return None
-    timeouts = Timeouts(options.idle_timeout, options.idle_timeout)
     return Certificates(files.cert, files.key, files.cacert or None, timeouts)
 
 
@@ -117,7 +124,7 @@ class _Server(BaseApplication):
             "workers": self._options.workers,
             "threads": self._options.threads,
             "graceful_timeout": self._options.graceful_timeout,
-            "keepalive": self._options.idle_timeout,
+            "keepalive": math.ceil(_timeouts(self._config).read or _IDLE),
             # This one watches the worker's heartbeat, not its requests.
             "timeout": 120,
             # As many tags as one push may name, and a bearer token with many rights, need more than the defaults.

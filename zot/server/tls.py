@@ -6,27 +6,16 @@ import logging
 import os
 import ssl
 import threading
-from dataclasses import dataclass
 from typing import Any
 
 from zot.errors import StartupError
+from zot.server.listening import Timeouts
 from zot.server.stamps import stamp
 
 log = logging.getLogger(__name__)
 
 # For TLS 1.2; those of 1.3 are all good.
 _CIPHERS = "ECDHE+AESGCM:ECDHE+CHACHA20"
-
-
-@dataclass(frozen=True)
-class Timeouts:
-    """How many seconds a connection may stand still while something is awaited from, or sent to, the client.
-
-    None is for ever.
-    """
-
-    read: float | None
-    write: float | None
 
 
 class Certificates:
