@@ -48,7 +48,6 @@ class Http(Section):
     )
     external_url: str = setting(
         "", "The address that clients use, if a proxy stands before the server: `https://zot.example.com`.",
-        acted_on=False,
     )  # fmt: skip
     realm: str = setting("", "What a client is told that it logs in to.")
     allow_origin: Origins = setting(

@@ -7,8 +7,8 @@ import os
 import subprocess
 import sys
 import time
-from contextlib import suppress
 from collections.abc import Callable
+from contextlib import suppress
 
 from zot.config import Config
 from zot.registry.stores import routes
