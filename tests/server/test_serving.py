@@ -8,7 +8,7 @@ import signal
 import socket
 import threading
 import time
-from contextlib import closing
+from contextlib import ExitStack, closing
 from pathlib import Path
 
 import pytest
@@ -188,6 +188,19 @@ def test_a_connection_is_kept(shared_server: Server) -> None:
         connection.getresponse().read()
         assert connection.sock is used
     connection.close()
+
+
+def test_clients_that_do_not_close_hold_nobody_up(tmp_path: Path) -> None:
+    """Clients that ask for the connection's end and then leave it open don't keep a worker from its other clients."""
+    with running_server(tmp_path, "--workers", "1") as server, ExitStack() as held:
+        for _ in range(20):
+            connection = held.enter_context(socket.create_connection(("127.0.0.1", server.port), timeout=30))
+            connection.sendall(b"GET /v2/ HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+            assert connection.recv(100)
+        with closing(server.connect(timeout=10)) as other:
+            for _ in range(10):
+                other.request("GET", "/v2/")
+                assert other.getresponse().read() == b"{}"
 
 
 def test_pipelined_requests_are_all_answered(shared_server: Server) -> None:

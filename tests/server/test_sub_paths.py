@@ -12,6 +12,7 @@ import pytest
 from tests.images import digest_of
 from tests.server.test_serving import leaders, push_image
 from tests.servers import Server, running_server, wait_until
+from tests.services import moto
 
 
 @pytest.fixture
@@ -61,3 +62,22 @@ def test_readiness_is_that_of_every_store(server: Server, tmp_path: Path) -> Non
     private.unlink()
     shutil.move(tmp_path / "aside", private)
     assert server.request("GET", "/readyz")[0] == 200
+
+
+def test_a_bucket_below_a_directory(tmp_path: Path) -> None:
+    """One server keeps some repositories in a bucket and the rest in a directory, and lists them together."""
+    imitation = tmp_path / "moto"
+    imitation.mkdir()
+    with moto(imitation) as bucket:
+        below = {
+            "/s": {"rootDirectory": str(tmp_path / "unused"), "dedupe": True, "storageDriver": bucket.driver("/zot")}
+        }
+        with running_server(tmp_path, "--workers", "2", settings={"storage": {"subPaths": below}}) as server:
+            for name in ("a", "s/x", "t"):
+                body = push_image(server, name, "v1")
+                assert server.request("GET", f"/v2/{name}/manifests/v1")[2] == body
+            assert json.loads(server.request("GET", "/v2/_catalog")[2]) == {"repositories": ["a", "s/x", "t"]}
+            assert server.request("POST", f"/v2/a/blobs/uploads/?mount={digest_of(b'layer')}&from=s/x")[0] == 202
+            assert server.request("GET", "/readyz")[0] == 200
+            assert (tmp_path / "root/t").is_dir()
+            assert not (tmp_path / "root/s").exists()

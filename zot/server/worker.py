@@ -147,9 +147,12 @@ class Worker(ThreadWorker):
         super().enqueue_req(conn)
 
     def finish_request(self, conn: Any, fs: Any) -> None:
-        """Take a connection back from its thread."""
+        """Take a connection back from its thread, which may have closed it."""
         self._taken -= 1
-        super().finish_request(conn, fs)
+        if conn.sock.fileno() == -1:
+            self.nr_conns -= 1
+        else:
+            super().finish_request(conn, fs)
 
     def handle(self, conn: Any) -> Any:
         """Serve a request, and those that follow closely on the same connection, in the same thread.
@@ -161,6 +164,9 @@ class Worker(ThreadWorker):
         result = super().handle(conn)
         while result is True and (_has_decrypted(conn.sock) or self._may_stay(conn.sock)):
             result = super().handle(conn)
+        if result is False and conn.initialized:
+            # It lingers for the client to close too; here, and not in the poll loop, where everybody would wait.
+            conn.close(graceful=True)
         return result
 
     def _may_stay(self, connection: socket.socket) -> bool:
