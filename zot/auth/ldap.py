@@ -53,11 +53,6 @@ class LdapSettings(NamedTuple):
         """Tell whether TLS begins with the connection: as `insecure` says, else on port 636."""
         return self.port == 636 if self.insecure is None else not self.insecure
 
-    @property
-    def sends_in_clear(self) -> bool:
-        """Tell whether passwords go over the network as they are."""
-        return not self.is_ldaps and not self.start_tls
-
 
 class _Found(NamedTuple):
     dn: str
