@@ -188,7 +188,8 @@ def open_registry(directory: Path, monkeypatch: pytest.MonkeyPatch) -> Flask:
     }
     http = {"auth": auth, "accessControl": policy, "tls": {"cacert": "ca.pem"}}
     storage = {"rootDirectory": str(directory / "root"), "commit": False}
-    return create_app(Config.model_validate({"storage": storage, "http": http}))
+    extensions = {"metrics": {"enable": True}}
+    return create_app(Config.model_validate({"storage": storage, "http": http, "extensions": extensions}))
 
 
 class FakeDirectory:
