@@ -51,6 +51,10 @@ class Trial:
                     self._try(name, step, call, f"{inject}:when={number}")
             tell(f"{inject} at each of {calls.total()} system calls: {name}")
 
+    def count(self) -> dict[str, Counter[str]]:
+        """Return how often each operation makes each system call, whatever that is."""
+        return {name: Counter(_NAME.findall(self._try(name, step, "all", ""))) for name, step in steps().items()}
+
     def _try(self, name: str, step: Step, calls: str, inject: str) -> str:
         """Try on a fresh copy of the store; returns what was traced."""
         shutil.rmtree(self._root, ignore_errors=True)

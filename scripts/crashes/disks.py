@@ -24,26 +24,30 @@ class Impossible(Exception):
 
 
 class Disk:
-    """A file system of its own below `scratch`, mounted at `where`; `make` are options for the one who makes it."""
+    """A file system of its own below `scratch`, mounted at `where`; `make` are options for the one who makes it.
+
+    One of the kind tmpfs has no image, and all that it holds is gone when it is unmounted.
+    """
 
     def __init__(self, kind: str, scratch: Path, size: int = _SIZE, make: tuple[str, ...] = ()) -> None:
         if os.geteuid() != 0:
             raise Impossible("mounting a disk wants root")
-        if shutil.which(f"mkfs.{kind}") is None:
+        if kind != "tmpfs" and shutil.which(f"mkfs.{kind}") is None:
             raise Impossible(f"mkfs.{kind} is not installed; run scripts/install-tools")
         self.where = scratch / kind
         self._kind = kind
         self._mounted = False
         self._image = scratch / f"{kind}.img"
         self.where.mkdir()
-        with self._image.open("wb") as file:
-            file.truncate(size)
-        subprocess.run([f"mkfs.{kind}", "-q", *make, str(self._image)], check=True)
+        if kind != "tmpfs":
+            with self._image.open("wb") as file:
+                file.truncate(size)
+            subprocess.run([f"mkfs.{kind}", "-q", *make, str(self._image)], check=True)
         self.mount()
 
     def mount(self) -> None:
         """Mount it; its journal is replayed. Raises `Impossible`."""
-        options = f"loop,{_OPTIONS[self._kind]}"
+        options = "defaults" if self._kind == "tmpfs" else f"loop,{_OPTIONS[self._kind]}"
         command = ["mount", "-t", self._kind, "-o", options, str(self._image), str(self.where)]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         if done.returncode != 0:

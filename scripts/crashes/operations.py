@@ -19,6 +19,7 @@ from zot.storage.filesystem import Filesystem
 
 LAYERS = [b"layer", b"another layer", b"a layer that nobody needs"]
 IMAGES = [image(b"layer", note="first"), image(b"layer", b"another layer", note="second")]
+_NEW = image(b"layer", note="without a subject")
 _SUBJECT = {"mediaType": MANIFEST, "digest": digest_of(IMAGES[0]), "size": len(IMAGES[0])}
 _REFERRER = json.dumps({**json.loads(image(b"layer", note="new")), "subject": _SUBJECT}).encode()
 _REFERS = f"{_SUBJECT['digest']} {digest_of(_REFERRER)}"
@@ -52,9 +53,7 @@ def steps() -> dict[str, Step]:
     """Return the operations by name."""
     first, second = (digest_of(body) for body in IMAGES)
     unneeded = digest_of(LAYERS[2])
-    pushed = {Register("blob", "a", digest_of(_REFERRER)): digest_of(_REFERRER)}
-    pushed |= {Register("manifest", "a", digest_of(_REFERRER)): digest_of(_REFERRER)}
-    pushed |= {Register("referrer", "a", _REFERS): _REFERS, Register("tag", "a", "new"): digest_of(_REFERRER)}
+    pushed = _pushed(_REFERRER) | {Register("referrer", "a", _REFERS): _REFERS}
     gone: dict[Register, Value] = dict.fromkeys([Register("tag", "a", "v1"), Register("tag", "a", "v2")])
     gone[Register("manifest", "a", first)] = None
     return {
@@ -62,7 +61,8 @@ def steps() -> dict[str, Step]:
         "push a blob to a new repository": Step(lambda store: _push(store, "b/c", b"new"), _blob("b/c", b"new")),
         "push a blob that others have": Step(lambda store: _push(store, "b", LAYERS[0]), _blob("b", LAYERS[0])),
         "mount a blob": Step(lambda store: _mount(store, "b", LAYERS[0]), _blob("b", LAYERS[0])),
-        "push a manifest with a subject": Step(lambda store: _put(store, "a", _REFERRER, "new"), {**pushed}),
+        "push a manifest": Step(lambda store: _put(store, "a", _NEW, "new"), _pushed(_NEW)),
+        "push a manifest with a subject": Step(lambda store: _put(store, "a", _REFERRER, "new"), pushed),
         "move a tag": Step(lambda store: _put(store, "a", IMAGES[1], "v1"), {Register("tag", "a", "v1"): second}),
         "delete a tag": Step(lambda store: manifests.delete_tag(store, "a", "v1"), {Register("tag", "a", "v1"): None}),
         "delete a manifest": Step(lambda store: manifests.delete_digest(store, "a", digests.parse(first)), gone),
@@ -77,6 +77,12 @@ def _write_index(store: Store) -> None:
     assert store.layouts is not None
     repositories.mark(store, "a")
     Keeper(store, store.layouts, None).project_dirty()
+
+
+def _pushed(body: bytes) -> dict[Register, Value]:
+    digest = digest_of(body)
+    found: dict[Register, Value] = {Register(kind, "a", digest): digest for kind in ("blob", "manifest")}
+    return found | {Register("tag", "a", "new"): digest}
 
 
 def _blob(name: str, content: bytes) -> dict[Register, Value]:

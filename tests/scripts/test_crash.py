@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from scripts import count_calls
 from scripts.crashes import calls, operations
 from scripts.crashes.__main__ import main
 from scripts.crashes.audit import Audit
@@ -164,6 +165,15 @@ def test_an_operation_in_the_wrong_order_is_found(
     monkeypatch.setattr(calls, "steps", lambda: {"wrong": right._replace(do=tag_first)})
     with pytest.raises(Broken, match="on disk the tag new of a stands for"):
         Trial(tmp_path).run("signal=SIGKILL", print)
+
+
+@pytest.mark.e2e
+def test_no_operation_syncs_too_often(tmp_path: Path, need: Callable[..., str]) -> None:
+    """The syncs of each operation are as few as DESIGN.md says, counted by strace."""
+    need("strace")
+    counted = count_calls.count(tmp_path)
+    assert {name: syncs for name, (_, syncs) in counted.items() if syncs > count_calls.BOUNDS.get(name, syncs)} == {}
+    assert (counted["push a blob"][1], counted["push a manifest"][1]) == (2, 9)
 
 
 def test_a_disk_that_can_not_be_had_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
