@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
 from scripts.crashes.book import Register, Value
 from scripts.history.client import MANIFEST, digest_of
 from scripts.history.client import manifest as image
+from zot.gc.cleaning import clean
 from zot.oci import digest as digests
 from zot.oci import manifest as oci_manifest
+from zot.oci.globs import compile_glob
+from zot.oci.patterns import Pattern
 from zot.registry import blobs, manifests, paths, repositories, uploads
 from zot.registry.keeping import Keeper
+from zot.registry.retention import Keep, Policy, Retention
 from zot.registry.store import Store
 from zot.storage.filesystem import Filesystem
 
@@ -69,6 +75,10 @@ def steps() -> dict[str, Step]:
         "delete a blob": Step(
             lambda store: blobs.delete(store, "a", digests.parse(unneeded)), {Register("blob", "a", unneeded): None}
         ),
+        "collect garbage": Step(lambda store: _collect(store, "a"), dict.fromkeys(_unneeded_in_a())),
+        "collect a whole repository": Step(
+            lambda store: _collect(store, "other", Keep((Pattern("nothing"),))), dict.fromkeys(_everything_in_other())
+        ),
         "write an index": Step(_write_index, {}),
     }
 
@@ -87,6 +97,25 @@ def _pushed(body: bytes) -> dict[Register, Value]:
 
 def _blob(name: str, content: bytes) -> dict[Register, Value]:
     return {Register("blob", name, digest_of(content)): digest_of(content)}
+
+
+def _collect(store: Store, name: str, *keep: Keep) -> None:
+    """Remove, without waiting for anything, what no tag leads to, and the tags that the rules do not keep."""
+    rules = Retention(gc_delay=0, delay=0, policies=(Policy((compile_glob("**"),), keep_tags=keep),))
+    clean(replace(store, retention=rules), name, time.time() + 1, dry_run=False, go_on=lambda: None, rest=0)
+
+
+def _unneeded_in_a() -> list[Register]:
+    second = digest_of(IMAGES[1])
+    blobs_ = [second, *(digest_of(layer) for layer in LAYERS[1:])]
+    return [Register("manifest", "a", second), *(Register("blob", "a", digest) for digest in blobs_)]
+
+
+def _everything_in_other() -> list[Register]:
+    first = digest_of(IMAGES[0])
+    held = [Register("blob", "other", digest_of(content)) for content in (b"{}", *LAYERS, IMAGES[0])]
+    tags = [Register("tag", "other", tag) for tag in ("v1", "v2")]
+    return [*tags, Register("manifest", "other", first), *held]
 
 
 def _push(store: Store, name: str, content: bytes) -> None:

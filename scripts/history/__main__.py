@@ -1,6 +1,7 @@
 """The command line of the histories.
 
     scripts/histories [--config FILE] [--servers 1] [--workers 3] [--seconds 10] [--clients 8] [--seed N] [WORKLOAD...]
+    scripts/histories --collect [--seconds 60] garbage
     scripts/histories --url URL [--url URL] [...]
 
 Without --url it starts servers of this checkout, with a configuration of their own or the one that is given; several
@@ -21,6 +22,7 @@ from pathlib import Path
 
 from scripts.configurations import read_config
 from scripts.history.client import Lost, UnexpectedAnswer
+from scripts.history.collecting import collecting
 from scripts.history.recorder import Violation
 from scripts.history.workloads import WORKLOADS, Run
 from tests.servers import running_server
@@ -39,6 +41,7 @@ def main(arguments: list[str]) -> int:
             results.append(_run(name, run))
             if "violation" in results[-1]:
                 break
+        print(*(said() for said in options.said), sep="\n", end="", flush=True)
     if options.json is not None:
         options.json.write_text(json.dumps({"seed": options.seed, "urls": urls, "workloads": results}, indent=1))
     return 1 if "violation" in results[-1] else 0
@@ -50,13 +53,25 @@ def _start(options: argparse.Namespace, stack: ExitStack) -> list[str]:
     own = {"storage": {"rootDirectory": str(scratch / "root")}, "http": {"port": 0}}
     config = scratch / "config.json"
     config.write_text(json.dumps(own if options.config is None else read_config(options.config)))
-    urls = []
+    if options.collect:
+        _let_all_be_collected(config)
+    servers = []
     for number in range(options.servers):
         directory = scratch / str(number)
         directory.mkdir()
         workers = ("--workers", str(options.workers))
-        urls.append(stack.enter_context(running_server(directory, *workers, config=config)).url)
-    return urls
+        servers.append(stack.enter_context(running_server(directory, *workers, config=config)))
+    if options.collect:
+        options.said.append(stack.enter_context(collecting(config, servers)))
+    return [server.url for server in servers]
+
+
+def _let_all_be_collected(config: Path) -> None:
+    """Let garbage collection wait for nothing, and be done by nobody but us."""
+    document = json.loads(config.read_text())
+    document["storage"] |= {"commit": False, "gc": False, "gcDelay": "0s", "retention": {"delay": "0s"}}
+    document["log"] = {"level": "warn"}
+    config.write_text(json.dumps(document))
 
 
 def _run(name: str, run: Run) -> dict[str, object]:
@@ -85,6 +100,13 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--seed", type=int, default=int(time.time()), help="what chance begins with (default: the time)"
     )
+    parser.add_argument(
+        "--collect",
+        action="store_true",
+        help="collect garbage all the time and wait for nothing, and kill now and then what does it, or a worker; "
+        "for the workload garbage",
+    )
+    parser.set_defaults(said=[])
     parser.add_argument("--json", type=Path, metavar="FILE", help="write what was found here too")
     parser.add_argument(
         "--workload", action="append", default=[], choices=list(WORKLOADS), help="one to run; may repeat"

@@ -10,6 +10,7 @@ from typing import TypeVar
 
 from scripts.history.checker import NEVER, Operation
 from scripts.history.client import CONFIG, MANIFEST, Client, Lost, UnexpectedAnswer, digest_of, manifest
+from scripts.history.garbage import garbage
 from scripts.history.recorder import Recorded, Violation
 from scripts.history.run import Run
 
@@ -179,6 +180,7 @@ WORKLOADS: dict[str, Callable[[Run], str]] = {
     "mounts": mounts,
     "same-blob": same_blob,
     "fairness": fairness,
+    "garbage": garbage,
 }
 
 

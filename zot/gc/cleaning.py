@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from zot.gc.planning import Kind, Plan, Removal, plan
 from zot.gc.reading import Reader
-from zot.gc.removing import Remover, report
+from zot.gc.removing import REST, Remover, report
 from zot.gc.snapshot import Snapshot
 from zot.registry import statistics
 from zot.registry.store import Store
@@ -35,9 +35,16 @@ def look(store: Store, name: str, now: float, suspended: str = "") -> tuple[Snap
 
 
 def clean(
-    store: Store, name: str, now: float, *, dry_run: bool, go_on: Callable[[], None], suspended: str = ""
+    store: Store,
+    name: str,
+    now: float,
+    *,
+    dry_run: bool,
+    go_on: Callable[[], None],
+    suspended: str = "",
+    rest: float = REST,
 ) -> Cleaned:
-    """Remove what goes, or only say so. `go_on` is called before each batch of removals, and raises to stop."""
+    """Remove what goes, or only say so. `go_on` and `rest` are as `Remover` has them."""
     snapshot, made = look(store, name, now, suspended)
     explain(made, dry_run)
     if dry_run:
@@ -46,7 +53,7 @@ def clean(
         return Cleaned(made, made.removals)
     if made.removals:
         log.info("executing gc of orphaned blobs for %s", name)
-    removed = tuple(Remover(store, snapshot, made, go_on).run())
+    removed = tuple(Remover(store, snapshot, made, go_on, rest).run())
     if removed:
         blobs = sum(removal.kind is Kind.BLOB for removal in removed)
         log.info("garbage collected blobs", extra={"repository": name, "count": blobs})

@@ -18,9 +18,9 @@ from zot.storage.protocol import NotFound
 
 log = logging.getLogger(__name__)
 
-# The lock is held for so long, in seconds, and then left to others for three times as long.
+# The lock is held for so long, in seconds, and then left to others for this many times as long.
 _HELD = 0.005
-_REST = 3
+REST = 3.0
 
 _MESSAGES = {
     Reason.RETENTION: "removed tag",
@@ -46,13 +46,19 @@ def report(name: str, removal: Removal, *, dry_run: bool) -> None:
 
 
 class Remover:
-    """Removes what a plan names, if it still may go. `go_on` is called before each batch, and raises to stop."""
+    """Removes what a plan names, if it still may go. `go_on` is called before each batch, and raises to stop.
 
-    def __init__(self, store: Store, snapshot: Snapshot, plan: Plan, go_on: Callable[[], None]) -> None:
+    After a batch it rests `rest` times as long as that took.
+    """
+
+    def __init__(
+        self, store: Store, snapshot: Snapshot, plan: Plan, go_on: Callable[[], None], rest: float = REST
+    ) -> None:
         self._store = store
         self._snapshot = snapshot
         self._plan = plan
         self._go_on = go_on
+        self._rest = rest
         self._name = plan.name
         self._named_since: set[Digest] = set()
         self._read_since: set[str] = {digest.filename for digest in plan.kept}
@@ -76,7 +82,7 @@ class Remover:
                 report(self._name, removal, dry_run=False)
             yield from batch
             if left:
-                time.sleep(_REST * (time.monotonic() - begun))
+                time.sleep(self._rest * (time.monotonic() - begun))
 
     def _batch(self, left: list[Removal], until: float) -> list[Removal]:
         """Take steps from the end of `left` until the time is over; at least one, and all of one kind."""

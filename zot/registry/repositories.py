@@ -53,15 +53,16 @@ def ensure(store: Store, name: str) -> None:
 def remove_if_empty(store: Store, name: str) -> bool:
     """Take a repository away that has no tag, no manifest and no blob; the caller holds its lock, exclusively.
 
-    Its own entries go one by one, the catalogue's first: other repositories may live below it.
+    Its own entries go one by one, as other repositories may live below it; its layout first, so that nobody takes over
+    an index of what is gone.
     """
     storage, blobs = store.storage, [paths.blobs(name, algorithm) for algorithm in ALGORITHMS]
     holders = (paths.tags(name), paths.manifests(name), *blobs)
     if not exists(store, name) or any(next(iter(storage.list(holder)), None) is not None for holder in holders):
         return False
+    remove_layout(store, name)
     storage.delete(paths.repository(name))
     storage.delete(*(key(name) for key in (paths.statistics, paths.changed, paths.waiting, paths.dirty)))
-    remove_layout(store, name)
     storage.delete(*(f"{prefix}/" for prefix in (*blobs, f"{name}/blobs", name)))
     storage.delete(*(f"{prefix}/" for prefix in paths.prefixes(name)[1:]), f"{paths.facts_of(name)}/")
     return True

@@ -1,0 +1,83 @@
+"""A garbage collection that never pauses, and is killed now and then: `python -m scripts.history.collecting CONFIG`."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from tests.servers import REPOSITORY, Server, environment, workers
+from zot.config import load
+from zot.jobs import kinds, records
+from zot.jobs.lease import HeldError
+from zot.jobs.records import Record
+from zot.jobs.running import run
+from zot.logs import configure
+from zot.registry.opening import open_stores
+
+# A process collects for so long, in seconds, before it is killed.
+_LIVES = (2.0, 12.0)
+
+
+def main(config: str) -> None:
+    """Collect in all stores, again and again."""
+    loaded = load(config)
+    configure("error", "")
+    stores = [store for _, store in open_stores(loaded).by_route()]
+    while True:
+        for store in stores:
+            try:
+                run(store, Record("gc", "hand"), kinds.collect_all)
+            except HeldError:
+                continue
+
+
+@contextmanager
+def collecting(config: Path, servers: Sequence[Server]) -> Iterator[Callable[[], str]]:
+    """Keep such a process running and kill it every few seconds, and a worker of one of the servers with it.
+
+    Yields a function that says what was done.
+    """
+    ended = threading.Event()
+    killed = [0]
+
+    def keep() -> None:
+        chance = random.Random(1)  # noqa: S311
+        while not ended.is_set():
+            command = [sys.executable, "-m", "scripts.history.collecting", str(config)]
+            process = subprocess.Popen(command, cwd=REPOSITORY, env=environment())
+            try:
+                if not ended.wait(chance.uniform(*_LIVES)):
+                    killed[0] += 1
+                    with suppress(ProcessLookupError, IndexError):
+                        os.kill(chance.choice(workers(chance.choice(servers))), signal.SIGKILL)
+            finally:
+                process.send_signal(signal.SIGKILL)
+                process.wait()
+
+    def said() -> str:
+        store = open_stores(load(str(config))).default
+        done = [one for one in records.newest(store.storage, "gc") if one.by == "hand"]
+        removed: dict[str, int] = {}
+        for one in done:
+            for kind, count in one.removed.items():
+                removed[kind] = removed.get(kind, 0) + count
+        return f"the last {len(done)} collections removed {removed}; {killed[0]} and as many workers were killed\n"
+
+    thread = threading.Thread(target=keep)
+    thread.start()
+    try:
+        yield said
+    finally:
+        ended.set()
+        thread.join()
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])
