@@ -74,10 +74,11 @@ def run(repo: str | None, rate: int, config: str | None, output: Output) -> None
 
 
 def _rows(done: Scrubbed) -> list[list[Any]]:
-    return [
+    found = [
         [done.repository, ", ".join(one.tags), "mended" if one.mended else "affected", one.digest, one.problem]
         for one in done.findings
     ]
+    return [*found, *([done.repository, "", "affected", "", problem] for problem in done.problems)]
 
 
 def _tell(done: Record, rows: list[list[Any]], output: Output) -> None:

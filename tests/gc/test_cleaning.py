@@ -218,3 +218,27 @@ def test_stopping_leaves_the_rest(store: Store, push: Pushes, clock: Clock, dry_
     assert state(store) == before
     clean(store, clock)
     assert not repositories.exists(store, A)
+
+
+def test_a_damaged_fact_stops_nothing_but_its_own_repository(store: Store, push: Pushes, clock: Clock) -> None:
+    """A fact, a tag or a record of pulls that can't be read: nothing that it may be about goes, and it is reported."""
+    store = keeping(store, Keep((Pattern("v2"),)))
+    image = push.image(A, "v1")
+    manifests.get(store, A, "v1")
+    store.gathered.flush(store.storage)
+    push.blob(A, b"garbage")
+    clock.now += DAY
+    for key, still_goes in (
+        (paths.manifest(A, image), {"v1"}),
+        (paths.tag(A, "v1"), set[str]()),
+        (paths.statistics(A), {str(digests.parse(digest_of(b"garbage")))}),
+    ):
+        good = store.storage.read(key)
+        store.storage.write(key, b"\x00")
+        _, made = cleaning.look(store, A, clock.now)
+        assert len(made.problems) == 1
+        assert {removal.reference for removal in made.removals} == still_goes
+        assert cleaning.clean(store, A, clock.now, dry_run=True, go_on=lambda: None).plan == made
+        store.storage.write(key, good)
+    clock.now += DAY
+    assert clean(store, clock).removed[-1].kind is Kind.REPOSITORY

@@ -40,7 +40,7 @@ def decide(policy: Policy, snapshot: Snapshot, now: float, suspended: str = "") 
     With `suspended`, a reason, no tag goes; nor does one if statistics are in the future. The first entry of `keepTags`
     that a tag matches decides alone.
     """
-    why = suspended or _future(snapshot.tags, now)
+    why = suspended or snapshot.doubt or _future(snapshot.tags, now)
     groups: dict[Keep, dict[str, Tag]] = {}
     fixed: dict[str, tuple[bool, str]] = {}
     for name, tag in snapshot.tags.items():

@@ -115,7 +115,7 @@ class _Planner:
 
     def _going(self) -> Iterator[tuple[Digest, Reason, float]]:
         """Yield the manifests that go as things stand now; none does while it is not known what another one names."""
-        if self._snapshot.unreadable:
+        if self._snapshot.blind:
             return
         children = frozenset[Digest]().union(*(node.children for node in self._alive.values()))
         kept = self._kept_untagged(children)
@@ -162,7 +162,7 @@ class _Planner:
     def _plan_blobs(self) -> int:
         """Plan the removal of what nobody names, and return how many blobs stay."""
         blobs = self._snapshot.blobs
-        if self._snapshot.unreadable:
+        if self._snapshot.blind:
             return len(blobs)
         named: set[Digest] = set(self._alive)
         for node in self._alive.values():

@@ -28,11 +28,13 @@ class Reader:
         self._nodes: dict[Digest, Node] = {}
         self._unreadable: set[Digest] = set()
         self._problems: list[str] = []
+        self._doubt = ""
+        self._blind = False
 
     def read(self) -> Snapshot:
         """Return what is there. Tags are read last, so that what was tagged meanwhile is not taken for untagged."""
         name, storage = self._name, self._store.storage
-        pulls = statistics.read(storage, name)
+        pulls = self._pulls()
         blobs = frozenset(self._blobs())
         for filename in list(storage.list(paths.manifests(name))):
             self._read_manifest(digests.from_filename(filename), pulls)
@@ -56,11 +58,21 @@ class Reader:
             look=self._look,
             cared=lambda digest: cared(self._store, self._name, digest),
             unreadable=frozenset(self._unreadable),
+            blind=self._blind,
+            doubt=self._doubt,
             loose=loose,
             counted_since=since,
             is_listed=repositories.exists(self._store, self._name),
             problems=tuple(self._problems),
         )
+
+    def _pulls(self) -> Pulls:
+        try:
+            return statistics.read(self._store.storage, self._name)
+        except Damaged as error:
+            self._doubt = "suspended, as the statistics can't be read"
+            self._problems.append(str(error))
+            return {}
 
     def _blobs(self) -> Iterator[Digest]:
         for algorithm in ALGORITHMS:
@@ -72,6 +84,9 @@ class Reader:
             fact = facts.decode_manifest(self._store.storage.read(paths.manifest(self._name, digest)))
         except NotFound:
             return
+        except Damaged as error:
+            self._nodes[digest] = self._unknown(digest, str(error), Node(0.0))
+            return
         pulled = pulls.get(str(digest), _NEVER).last
         self._nodes[digest] = self._node(digest, fact.media_type, fact.pushed, pulled)
 
@@ -80,6 +95,11 @@ class Reader:
             try:
                 fact = facts.decode_tag(self._store.storage.read(paths.tag(self._name, name)))
             except NotFound:
+                continue
+            except Damaged as error:
+                self._blind = True
+                self._doubt = self._doubt or f"suspended, as the tag {name} can't be read"
+                self._problems.append(f"the tag {name} can't be read, so nothing is removed here: {error}")
                 continue
             pulled = max(pulls.get(key, _NEVER).last for key in (str(fact.digest), fact.name))
             yield fact.name, Tag(fact.digest, fact.pushed, pulled)
@@ -95,10 +115,14 @@ class Reader:
             parsed = self._parse(digest, media_type)
         except (NotFound, Damaged, ManifestInvalid) as error:
             why = "its content is gone" if isinstance(error, NotFound) else str(error)
-            self._unreadable.add(digest)
-            self._problems.append(f"the manifest {digest} can't be read, so only tags are removed here: {why}")
-            return Node(pushed, pulled)
+            return self._unknown(digest, why, Node(pushed, pulled))
         return Node(pushed, pulled, parsed.subject, frozenset(parsed.children), frozenset(parsed.blobs))
+
+    def _unknown(self, digest: Digest, why: str, node: Node) -> Node:
+        self._blind = True
+        self._unreadable.add(digest)
+        self._problems.append(f"the manifest {digest} can't be read, so only tags are removed here: {why}")
+        return node
 
     def _parse(self, digest: Digest, media_type: str) -> Manifest:
         body = self._store.storage.read(paths.blob(self._name, digest))

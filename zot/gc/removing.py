@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 
 from zot.gc.planning import Kind, Plan, Reason, Removal
 from zot.gc.reading import Reader, cared
@@ -20,7 +21,7 @@ log = logging.getLogger(__name__)
 
 # The lock is held for so long, in seconds, and then left to others for this many times as long.
 _HELD = 0.005
-REST = 3.0
+REST = 1.0
 
 _MESSAGES = {
     Reason.RETENTION: "removed tag",
@@ -90,12 +91,14 @@ class Remover:
         if not self._prepare(kind):
             left[:] = [removal for removal in left if removal.kind is not kind]
             return []
-        while left and left[-1].kind is kind:
-            removal = left.pop()
-            if self._steps[kind](removal):
-                done.append(removal)
-            if time.monotonic() > until:
-                break
+        marked = kind in (Kind.TAG, Kind.MANIFEST)
+        with repositories.removing(self._store, self._name) if marked else nullcontext():
+            while left and left[-1].kind is kind:
+                removal = left.pop()
+                if self._steps[kind](removal):
+                    done.append(removal)
+                if time.monotonic() > until:
+                    break
         return done
 
     def _prepare(self, kind: Kind) -> bool:
@@ -136,7 +139,7 @@ class Remover:
         for digest, node in read.manifests.items():
             self._named_since |= {digest} | node.blobs | node.children
         self._read_since.update(new)
-        return not read.unreadable
+        return not read.blind
 
     def _remove_tag(self, removal: Removal) -> bool:
         planned = self._snapshot.tags[removal.reference]

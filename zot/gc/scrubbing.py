@@ -33,13 +33,14 @@ class Finding(NamedTuple):
 
 
 class Scrubbed(NamedTuple):
-    """What was looked at, in bytes too, and what was found."""
+    """What was looked at, in bytes too, what was found, and what could not be read."""
 
     repository: str
     manifests: int
     blobs: int
     size: int
     findings: tuple[Finding, ...]
+    problems: tuple[str, ...] = ()
 
 
 class Scrubber:
@@ -73,7 +74,9 @@ class Scrubber:
         if findings:
             self._store.on_damage()
         log.info("scrub successfully completed for %s", self._name)
-        return Scrubbed(self._name, len(snapshot.manifests), len(snapshot.blobs), self._size, tuple(findings))
+        return Scrubbed(
+            self._name, len(snapshot.manifests), len(snapshot.blobs), self._size, tuple(findings), snapshot.problems
+        )
 
     def _check_blobs(self, snapshot: Snapshot) -> Iterator[tuple[Digest, str, bool]]:
         """Hash all content, manifests among it."""
@@ -118,9 +121,12 @@ class Scrubber:
             found = snapshot.look(digest)
             if digest in self._aside:
                 continue
+            if digest in snapshot.unreadable and found is not None:
+                yield digest, "what is known of it and its content do not fit; push it again", False
+                continue
             if found is None:
                 yield digest, "the manifest has lost its content; push it again, or delete it", False
-            elif digest not in snapshot.unreadable:
+            else:
                 yield from self._mended(digest, mending.manifest(self._store, self._name, digest, found.size))
 
     def _check_children(self, snapshot: Snapshot) -> Iterator[tuple[Digest, str, bool]]:

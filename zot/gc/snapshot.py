@@ -34,8 +34,9 @@ class Snapshot:
 
     `look` gives the size of some content and when somebody last cared for it, `cared` when somebody last cared for a
     manifest; they are functions so that only that is looked at which may go. `unreadable` are manifests that nobody
-    knows what they name. `loose` are keys of facts about manifests that are not here. Pulls before `counted_since` are
-    not known. `is_listed` says whether the catalogue has the repository.
+    knows what they name; `blind` says that there is one, or a tag that nobody knows what it stands for. `doubt` is a
+    reason for which no tag may be taken away. `loose` are keys of facts about manifests that are not here. Pulls before
+    `counted_since` are not known. `is_listed` says whether the catalogue has the repository.
     """
 
     name: str
@@ -45,6 +46,8 @@ class Snapshot:
     look: Callable[[Digest], Stat | None]
     cared: Callable[[Digest], float]
     unreadable: frozenset[Digest] = frozenset()
+    blind: bool = False
+    doubt: str = ""
     loose: tuple[tuple[Digest, str], ...] = ()
     counted_since: float = 0.0
     is_listed: bool = True

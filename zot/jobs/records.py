@@ -95,5 +95,6 @@ def newest(storage: Storage, kind: str | None = None) -> Iterator[Record]:
         if kind is None or run.split("-")[1] == kind:
             try:
                 yield read(storage, run)
-            except NotFound:
+            except (NotFound, ValueError, TypeError):
+                # It is gone, or no record of this version.
                 continue

@@ -83,6 +83,9 @@ class Run:
             record.add(done.repository, kind, str(finding.digest), 0, finding.problem)
             where = " ".join(f"{done.repository}:{tag}" for tag in finding.tags) or done.repository
             record.complain(f"{where}: {finding.digest}: {finding.problem}")
+        for problem in done.problems:
+            record.add(done.repository, "damaged", "", 0, problem)
+            record.complain(f"{done.repository}: {problem}")
         self._tell(done)
 
     def dropped(self, what: str, size: int) -> None:

@@ -167,21 +167,21 @@ def delete_tag(store: Store, name: str, tag: str) -> None:
             store.storage.delete(paths.tag(name, tag))
         else:
             tags.renew(store, name, fact.digest)
+            repositories.mark(store, name)
+        with repositories.removing(store, name):
             untag(store, name, tag, fact.digest)
     store.gathered.changed(name)
 
 
 def untag(store: Store, name: str, tag: str, digest: Digest) -> None:
-    """Take a tag, which stands for this digest, away; the caller holds the repository's lock, exclusively."""
+    """Take a tag, which stands for this digest, away; the caller is `repositories.removing`."""
     note = paths.tagged(name, digest)
-    with repositories.removing(store, name):
-        store.storage.delete(paths.tag(name, tag), f"{note}/{tag}", f"{note}/")
+    store.storage.delete(paths.tag(name, tag), f"{note}/{tag}", f"{note}/")
 
 
 def forget(store: Store, name: str, digest: Digest, subject: Digest | None) -> None:
-    """Take a manifest without tags away, but for its content; the caller holds the repository's lock, exclusively."""
-    with repositories.removing(store, name):
-        _take_away(store, name, digest, subject)
+    """Take a manifest without tags away, but for its content; the caller is `repositories.removing`."""
+    _take_away(store, name, digest, subject)
 
 
 def delete_digest(store: Store, name: str, digest: Digest, *, refuse_several_tags: bool = False) -> None:

@@ -15,7 +15,7 @@ from typing import NamedTuple
 from zot.oci.digest import Digest
 from zot.oci.reference import subject_of_tag
 from zot.registry import paths
-from zot.storage.protocol import NotFound, Storage
+from zot.storage.protocol import Damaged, NotFound, Storage
 
 # Since when pulls are counted at all in a store.
 _SINCE = f"{paths.STATISTICS}.since"
@@ -92,7 +92,7 @@ def counted_since(storage: Storage) -> float:
 
 
 def read(storage: Storage, name: str) -> Pulls:
-    """Return the pulls of a repository's digests and tags."""
+    """Return the pulls of a repository's digests and tags. Raises `Damaged`."""
     try:
         return _decode(storage.read(paths.statistics(name)))
     except NotFound:
@@ -136,7 +136,10 @@ def _sum(one: Pulls, other: Pulls) -> dict[str, Pulled]:
 
 
 def _decode(document: bytes) -> dict[str, Pulled]:
-    return {key: Pulled(int(times), float(last)) for key, (times, last) in json.loads(document).items()}
+    try:
+        return {key: Pulled(int(times), float(last)) for key, (times, last) in json.loads(document).items()}
+    except (ValueError, TypeError, AttributeError) as error:
+        raise Damaged("the record of pulls is damaged; remove it, and pulls are counted anew") from error
 
 
 def _encode(pulls: Pulls) -> bytes:
