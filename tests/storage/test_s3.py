@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import threading
 import uuid
@@ -415,6 +416,25 @@ def test_a_lock_is_renewed(servers: Servers, monkeypatch: pytest.MonkeyPatch) ->
         with driver.lock("kind/a", shared=shared):
             assert changed.wait(5)
     assert everything(driver) == set()
+
+
+def test_a_forked_process_has_connections_of_its_own(servers: Servers) -> None:
+    """What was connected before a fork is not used after it: the answers of one would go to the other."""
+    driver = servers.open()
+    driver.write("x", b"one")
+    made = multiprocessing.get_context("fork").Process(target=_is_alone, args=(driver,))
+    made.start()
+    made.join(20)
+    assert made.exitcode == 0
+    assert driver.read("x") == b"one"
+
+
+def _is_alone(driver: S3) -> None:
+    manager = driver.bucket._client._endpoint.http_session._manager  # type: ignore[attr-defined]
+    assert len(manager.pools) > 0
+    assert driver.bucket.client is driver.bucket._client
+    assert len(manager.pools) == 0
+    assert driver.read("x") == b"one"
 
 
 def test_settings_say_nothing_secret() -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import random
+import threading
 import time
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
@@ -16,6 +18,7 @@ from zot.storage.s3.settings import Settings
 
 if TYPE_CHECKING:
     from botocore.response import StreamingBody
+    from types_boto3_s3.client import S3Client
 
 ABSENT = ""
 Body = bytes | bytearray
@@ -76,7 +79,9 @@ class Bucket:
 
     def __init__(self, settings: Settings) -> None:
         self.name = settings.bucket
-        self.client = connect(settings)
+        self._client = connect(settings)
+        self._process = os.getpid()
+        self._guard = threading.Lock()
         # Ceph compares an ETag with what it is given, quotes and all; the probe at start finds out.
         self.quotes = True
         self._prefix = settings.prefix
@@ -84,9 +89,19 @@ class Bucket:
         self._encryption = _encryption(settings)
         self._storage_class: dict[str, Any] = {"StorageClass": settings.storage_class} if settings.storage_class else {}
 
+    @property
+    def client(self) -> S3Client:
+        """The client, with connections of this process alone: those that a fork left it are another's too."""
+        if self._process != os.getpid():
+            with self._guard:
+                if self._process != os.getpid():
+                    self._client.close()
+                    self._process = os.getpid()
+        return self._client
+
     def close(self) -> None:
         """Let go of all connections; they are made anew when they are needed."""
-        self.client.close()
+        self._client.close()
 
     def head(self, key: str) -> Described:
         """Describe an object. Raises `NotFound`."""

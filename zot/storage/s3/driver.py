@@ -37,7 +37,7 @@ _CHANGES = 60
 
 
 class S3:
-    """The driver. Threads share it; `start` before anything else, and before processes are forked."""
+    """The driver, which threads share; `start` comes before anything else."""
 
     def __init__(self, settings: Settings, *, private: str) -> None:
         self._settings = settings
@@ -50,8 +50,6 @@ class S3:
     def start(self) -> None:
         """Try what the driver needs. Raises `StartupError` if the bucket can't be used."""
         probe(self.bucket, self._settings, f"{self._private}/probe")
-        # A connection must not be in use by two processes.
-        self.bucket.close()
 
     def close(self) -> None:
         """Let go of all connections."""
