@@ -60,16 +60,16 @@ class Leader:
             if not self._take_lock(held):
                 return
             due = dict.fromkeys(held.enter_context(take_up()), 0.0)
-            while self._goes_on():
+            while self.goes_on():
                 for duty in [duty for duty, when in due.items() if when <= time.monotonic()]:
-                    if self._goes_on():
+                    if self.goes_on():
                         due[duty] = _do(duty)
                 self._pause(min(_LOOK, min(due.values()) - time.monotonic()))
 
     def _take_lock(self, held: ExitStack) -> bool:
         """Wait for the lock for as long as it takes; false if told to stop meanwhile."""
         try:
-            while self._goes_on():
+            while self.goes_on():
                 self._waiting = True
                 try:
                     held.enter_context(self._storage.lock(LOCK, shared=False))
@@ -83,7 +83,8 @@ class Leader:
             log.debug("stopping")
         return False
 
-    def _goes_on(self) -> bool:
+    def goes_on(self) -> bool:
+        """Tell whether nobody wants the leader to end, and its server is there."""
         return not self.is_stopping and os.getppid() == self._parent
 
     def _pause(self, seconds: float) -> None:
@@ -148,7 +149,7 @@ def main(arguments: list[str]) -> int:
     @contextmanager
     def take_up() -> Iterator[list[Duty]]:
         scheduler.start()
-        with duties.taken_up(stores, options.store, lambda: leader.is_stopping) as own:
+        with duties.taken_up(stores, options.store, lambda: not leader.goes_on()) as own:
             yield [*own, Duty(scheduler.look_after, pace=1)]
 
     try:

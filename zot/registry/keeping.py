@@ -99,10 +99,17 @@ class Keeper:
             self.attend(name)
 
     def look(self, is_stopping: Callable[[], bool] = lambda: False) -> None:
-        """Look whether another program has written to an index, or made a layout, anywhere."""
+        """Look whether another program has written to an index, or made a layout, anywhere.
+
+        Where there is much to take over that takes long, and what is pushed meanwhile is projected in between.
+        """
+        projected = time.monotonic()
         for name in self.names():
             if is_stopping():
                 return
+            if time.monotonic() - projected > 1:
+                self.project_dirty()
+                projected = time.monotonic()
             keys = (_index(name), paths.replaced(name))
             if any(self._examined.get(key, self) != self._layouts.version(key) for key in keys):
                 try:
