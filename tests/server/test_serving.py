@@ -196,7 +196,6 @@ def test_clients_that_do_not_close_hold_nobody_up(tmp_path: Path) -> None:
         for _ in range(20):
             connection = held.enter_context(socket.create_connection(("127.0.0.1", server.port), timeout=30))
             connection.sendall(b"GET /v2/ HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
-            assert connection.recv(100)
         with closing(server.connect(timeout=10)) as other:
             for _ in range(10):
                 other.request("GET", "/v2/")
