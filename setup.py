@@ -18,6 +18,7 @@ setup(
     packages=find_packages(include=["zot", "zot.*", "cli", "cli.*"]),
     install_requires=[
         "apscheduler>=3.11,<4",
+        "authlib>=1.6,<2",
         "bcrypt>=4.1",
         # The first that sends conditions with every write, and lets one choose the checksums.
         "boto3>=1.36",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import sys
 from datetime import datetime, timedelta
+from functools import partial
 
 import click
 
@@ -15,6 +16,7 @@ from zot.auth.accounts import Directory
 from zot.auth.dates import now, read_date, write_date
 from zot.auth.keys import ApiKeys, Key, Wanted
 from zot.auth.opening import Opener
+from zot.auth.people import People
 from zot.auth.sessions import Sessions
 from zot.config import Config
 from zot.errors import StartupError, Unavailable
@@ -108,7 +110,7 @@ def revoke(identifier: str, config: str | None, output: Output) -> None:
 def _open(config: Config) -> tuple[ApiKeys, list[Directory]]:
     storage = open_store(config).default.storage
     keys = ApiKeys(storage, paths.API_KEYS)
-    opener = Opener(1, keys, Sessions(storage, paths.SESSIONS))
+    opener = Opener(1, keys, Sessions(storage, paths.SESSIONS), partial(People, storage, paths.PEOPLE))
     return keys, list(opener.open(config.http).directories.values())
 
 

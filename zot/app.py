@@ -23,6 +23,7 @@ from zot.api.sessions import keep_sessions
 from zot.api.telemetry import Telemetry, shared_names
 from zot.auth.keys import ApiKeys
 from zot.auth.opening import Opener
+from zot.auth.people import People
 from zot.auth.sessions import Sessions
 from zot.config import Config
 from zot.config.publication import Live, Publication
@@ -44,7 +45,8 @@ def create_app(config: Config, publication: Publication | None = None, *, thread
     telemetry = _telemetry(config)
     stores = open_stores(config) if telemetry is None else open_stores(config, telemetry.copied, telemetry.damaged)
     storage = stores.default.storage
-    opener = Opener(threads, ApiKeys(storage, paths.API_KEYS), Sessions(storage, paths.SESSIONS))
+    keys, sessions = ApiKeys(storage, paths.API_KEYS), Sessions(storage, paths.SESSIONS)
+    opener = Opener(threads, keys, sessions, partial(People, storage, paths.PEOPLE))
     guard = Guard(opener.open(config.http))
 
     app = Flask("zot", static_folder=None)

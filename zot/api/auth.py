@@ -1,4 +1,4 @@
-"""The blueprint of what users do about their own logins: API keys."""
+"""The blueprint of what users do about their own logins: in a browser, and by API keys."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from typing import Any
 from flask import Blueprint, Response, request
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from zot.api import bodies, sessions
+from zot.api import bodies
 from zot.api.guard import Guard, Routes
+from zot.api.login import LoginViews
 from zot.api.rendering import document
 from zot.auth.actions import Action
 from zot.auth.dates import now, read_date, write_date
 from zot.auth.keys import ApiKeys, Key, Wanted
 from zot.auth.principal import Principal
-from zot.auth.sessions import COOKIE
 from zot.errors import ManifestInvalid, RegistryError
 
 _MOST_BYTES = 8 * 1024
@@ -66,17 +66,14 @@ class KeyViews:
         return keys
 
 
-def log_out() -> Response:
-    """End the session of the caller's cookie, on every worker."""
-    sessions.end(request.cookies.get(COOKIE, ""))
-    return document({})
-
-
 def auth(guard: Guard) -> Blueprint:
     """Make the blueprint."""
     blueprint = Blueprint("auth", __name__)
     routes = Routes(blueprint, guard)
-    routes.add("/zot/auth/logout", ["POST"], Action.LOGIN, log_out)
+    logins = LoginViews(guard)
+    routes.add("/zot/auth/login", ["GET"], Action.LOGIN, logins.begin)
+    routes.add("/zot/auth/callback/<provider>", ["GET"], Action.LOGIN, logins.finish)
+    routes.add("/zot/auth/logout", ["POST"], Action.LOGIN, logins.log_out)
     keys = KeyViews(guard)
     routes.add("/zot/auth/apikey", ["POST"], Action.ACCOUNT, keys.create)
     routes.add("/zot/auth/apikey", ["GET"], Action.ACCOUNT, keys.list)

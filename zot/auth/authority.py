@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING
 
 from zot.auth.accounts import Directory
 from zot.auth.actions import Action
@@ -13,6 +14,10 @@ from zot.auth.policy import Decision, Policy
 from zot.auth.principal import Credentials, Principal, Via
 from zot.auth.sessions import Sessions
 from zot.errors import Unauthorized
+
+if TYPE_CHECKING:
+    # Authlib is loaded where it is used, when the server has started.
+    from zot.auth.logins import Logins
 
 # Given what was tried where, and the error of RFC 6750, or nothing, if a token was not good enough.
 Challenge = Callable[[Action, str | None, str], Mapping[str, str]]
@@ -36,7 +41,7 @@ class Authority:
     `delay` holds up whoever fails to log in. `keys` are the API keys, if there may be any, and
     `directories` those who vouch for users, by their names, in the order in which they are asked.
     `sessions` are those of browsers, whose cookies go over TLS only if `secure_cookies`; `origins` tell whose pages may
-    change something with a login.
+    change something with a login, and `logins` are those by other services.
     """
 
     def __init__(
@@ -50,6 +55,7 @@ class Authority:
         sessions: Sessions | None = None,
         secure_cookies: bool = False,
         origins: Origins = Origins(),  # noqa: B008  # immutable
+        logins: Logins | None = None,
     ) -> None:
         self.policy = policy
         self.challenge = challenge
@@ -58,6 +64,7 @@ class Authority:
         self.sessions = sessions
         self.secure_cookies = secure_cookies
         self.origins = origins
+        self.logins = logins
         self._chain = chain or Chain()
         self._delay = delay
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TypeVar
+from collections.abc import Callable
+from typing import TYPE_CHECKING, TypeVar
 
 from zot.auth.access import AccessControl, Grant, MetricsRule, Rules
 from zot.auth.accounts import Directory, PasswordSource
@@ -15,6 +16,7 @@ from zot.auth.key_login import KeyLogin
 from zot.auth.keys import ApiKeys
 from zot.auth.ldap import Ldap, LdapSettings
 from zot.auth.origins import Origins
+from zot.auth.people import People
 from zot.auth.policy import OpenPolicy, Policy
 from zot.auth.remembered import Remembered
 from zot.auth.sessions import SessionLogin, Sessions
@@ -31,6 +33,9 @@ from zot.config.side_files import LdapCredentials, SessionKeys, read_side_file
 from zot.errors import StartupError
 from zot.oci.globs import compile_glob
 
+if TYPE_CHECKING:
+    from zot.auth.logins import Logins
+
 DEFAULT_REALM = "Authorization Required"
 S = TypeVar("S", bound=Section)
 # A right password is believed for so many seconds without another look.
@@ -43,13 +48,14 @@ class Opener:
     """Makes authorities, one after the other as the configuration changes; holds what outlives each of them.
 
     `threads` is how many requests a worker serves at the same time; `keys`, used where they are turned on, and
-    `sessions` are those of the registry. Made before the workers fork.
+    `sessions` are those of the registry, `people` the users that a provider sent. Made before the workers fork.
     """
 
-    def __init__(self, threads: int, keys: ApiKeys, sessions: Sessions) -> None:
+    def __init__(self, threads: int, keys: ApiKeys, sessions: Sessions, people: Callable[[str], People]) -> None:
         self._threads = threads
         self._keys = keys
         self._sessions = sessions
+        self._people = people
         self._throttle = Throttle()
         self._queue = Queue(_MOST_CHECKING, threads // 4)
         self._one_at_a_time = OneAtATime()
@@ -62,6 +68,9 @@ class Opener:
         sources = self._sources(auth)
         directories: dict[str, Directory] = {source.origin: source for source in sources}
         sessions = self._sessions_of(auth)
+        for name in auth.openid.providers if auth.openid else ():
+            users = self._people(name)
+            directories[users.origin] = users
         keys = self._keys if auth.apikey or auth.openid else None
         login = None if keys is None else KeyLogin(keys, directories)
         headers = []
@@ -77,6 +86,7 @@ class Opener:
             sessions,
             _is_secure(http) if auth.secure_session is None else auth.secure_session,
             _origins(http),
+            self._logins(http, sessions),
         )
 
     def _sessions_of(self, auth: Auth) -> Sessions:
@@ -84,6 +94,13 @@ class Opener:
             return self._sessions
         keys = _side_file("http.auth.sessionKeysFile", auth.session_keys_file, SessionKeys)
         return self._sessions.signed_with(keys.hash_key.get_secret_value().encode())
+
+    def _logins(self, http: Http, sessions: Sessions) -> Logins | None:
+        if http.auth is None or http.auth.openid is None:
+            return None
+        from zot.auth.services import logins
+
+        return logins(http, self._people, lambda: sessions.key_for("login"))
 
     def _by_tokens(self, http: Http, settings: BearerSection) -> Authority:
         """Make the authority where tokens of a token server count, and nothing else does."""

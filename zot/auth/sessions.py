@@ -50,6 +50,10 @@ class Sessions:
         """Return the same sessions with another key; those that were signed with this one are void there."""
         return Sessions(self._storage, self._prefix, key)
 
+    def key_for(self, purpose: str) -> bytes:
+        """Return a key for signing something else, which every worker and replica has."""
+        return hmac.digest(self._signing_key(), purpose.encode(), "sha256")
+
     def begin(self, user: str, origin: str) -> str:
         """Begin a session; returns its cookie."""
         now = time.time()

@@ -51,6 +51,13 @@ class Key(NamedTuple):
     spki: bytes
 
 
+class Signed(NamedTuple):
+    """What a token says, once its signature is known to be good."""
+
+    header: Mapping[str, Any]
+    claims: Claims
+
+
 class Keys:
     """The keys of one signer. Immutable."""
 
@@ -63,8 +70,8 @@ class Keys:
         """Return how many there are."""
         return len(self._keys)
 
-    def verify(self, token: str) -> Claims:
-        """Return the claims of a token that one of these keys has signed. Raises `TokenError`.
+    def open(self, token: str) -> Signed:
+        """Return what is in a token that one of these keys has signed. Raises `TokenError`.
 
         Its times and its audience are for the caller to check.
         """
@@ -77,7 +84,7 @@ class Keys:
             raise TokenError("it says where its key is to be got, and keys are not got from there")
         for key in self._keys:
             if _may_be_of(key, header) and self._is_signed(signed, key):
-                return _claims(signed.payload)
+                return Signed(header, _claims(signed.payload))
         raise TokenError("it is not signed with a key that is known here, as such a key signs")
 
     def _is_signed(self, signed: jws.CompactSignature, key: Key) -> bool:

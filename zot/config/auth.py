@@ -149,9 +149,7 @@ class Auth(Section):
     htpasswd: Htpasswd | None = setting(None, "Users and passwords in a file.")
     ldap: Ldap | None = setting(None, "Users and passwords in a directory; asked before htpasswd.")
     bearer: Bearer | None = setting(None, "Tokens of an external token server; with it no other way to log in counts.")
-    openid: OpenId | None = setting(
-        None, "Login in a browser, by other services; it turns API keys on.", name="openid", acted_on=False
-    )
+    openid: OpenId | None = setting(None, "Login in a browser, by other services; it turns API keys on.", name="openid")
     apikey: bool = setting(False, "Users may make API keys, to be used as passwords.", name="apikey")
     session_keys_file: str = setting(
         "",

@@ -9,6 +9,7 @@
         facts/<name>/manifests/<alg>-<hex>            this manifest belongs here, tagged or not
         facts/<name>/indexes/<alg>-<hex>              the children of an index
         facts/<name>/referrers/<alg>-<hex>/<alg>-<hex>    subject, then referrer: its descriptor
+        people/                                       users that providers of identities sent, see `zot.auth.people`
         keys/                                         API keys, see `zot.auth.keys`
         sessions/                                     sessions of browsers, see `zot.auth.sessions`
         dirty/<name>                                  something changed here since index.json was written
@@ -46,6 +47,7 @@ CHANGED = f"{PRIVATE}/changed"
 WAITING = f"{PRIVATE}/waiting"
 STATISTICS = f"{PRIVATE}/statistics"
 JOBS = f"{PRIVATE}/jobs"
+PEOPLE = f"{PRIVATE}/people"
 API_KEYS = f"{PRIVATE}/keys"
 SESSIONS = f"{PRIVATE}/sessions"
 LED = f"{PRIVATE}/led"
