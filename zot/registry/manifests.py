@@ -163,13 +163,12 @@ def delete_tag(store: Store, name: str, tag: str) -> None:
             fact = tags.read(store, name, tag)
         except Damaged:
             # What it stood for is not known; a note that it leaves is checked against the tag when it is used.
-            repositories.mark(store, name)
-            store.storage.delete(paths.tag(name, tag))
+            with repositories.removing(store, name):
+                store.storage.delete(paths.tag(name, tag))
         else:
             tags.renew(store, name, fact.digest)
-            repositories.mark(store, name)
-        with repositories.removing(store, name):
-            untag(store, name, tag, fact.digest)
+            with repositories.removing(store, name):
+                untag(store, name, tag, fact.digest)
     store.gathered.changed(name)
 
 
