@@ -7,6 +7,7 @@ compiles each pattern once.
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from typing import NamedTuple
 
 import bracex
@@ -14,6 +15,7 @@ from wcmatch import glob
 
 LONGEST = 512
 _MOST_ALTERNATIVES = 100
+_REMEMBERED = 4_096
 _FLAGS = glob.GLOBSTAR | glob.DOTMATCH | glob.FORCEUNIX
 _WILDCARD = re.compile(r"\*+|\?|\[[^]]*\]|\{[^}]*\}")
 
@@ -44,12 +46,18 @@ def covers(wide: str, narrow: str) -> bool:
 
     Both are patterns that can be read. Samples put each wildcard's shortest and longer matches in its place.
     """
-    compiled, samples = compile_glob(wide), set()
-    for one in bracex.expand(narrow, keep_escapes=True, limit=_MOST_ALTERNATIVES):
+    compiled = compile_glob(wide)
+    return all(compiled.matches(sample) for sample in _samples(narrow))
+
+
+@lru_cache(_REMEMBERED)
+def _samples(pattern: str) -> frozenset[str]:
+    samples = set()
+    for one in bracex.expand(pattern, keep_escapes=True, limit=_MOST_ALTERNATIVES):
         for deep, flat in (("x", "x"), ("x/y/z", "xyz"), ("q0", "q0")):
             text = re.sub(r"(?<![^/])\*\*(?![^/])", deep, one)
             samples.add(re.sub(r"\*+", flat, re.sub(r"\?|\[[^]]*\]", "x", text)))
-    return all(compiled.matches(sample) for sample in samples)
+    return frozenset(samples)
 
 
 def exactly(name: str) -> Glob:
@@ -57,6 +65,7 @@ def exactly(name: str) -> Glob:
     return Glob(name, (re.compile(re.escape(name) + r"\Z"),))
 
 
+@lru_cache(_REMEMBERED)
 def compile_glob(pattern: str) -> Glob:
     """Compile a pattern. Raises `ValueError`, with a sentence that says what is wrong with it."""
     if not pattern or len(pattern) > LONGEST:

@@ -52,10 +52,10 @@ def deciding(config: Config) -> Iterator[Finding]:
     """Every pattern decides for some repository: none longer matches all that it does, and names can match it."""
     control = config.http.access_control
     patterns = [one for one in map(_readable, control.repositories if control else ()) if one is not None]
-    for number, glob in enumerate(sorted(patterns, key=lambda one: one.rank)):
+    ranked = sorted(patterns, key=lambda one: one.rank)
+    for number, glob in enumerate(ranked):
         pattern, path = glob.pattern, (*_PATH, "repositories", glob.pattern)
-        before = sorted(patterns, key=lambda one: one.rank)[:number]
-        by = next((other.pattern for other in before if covers(other.pattern, pattern)), None)
+        by = next((other.pattern for other in ranked[:number] if covers(other.pattern, pattern)), None)
         if by is not None:
             what = f"it never decides: {by!r} matches all that it does, and goes first as it is longer"
             yield Finding(path, what, "leave it out, or narrow the other", warning=True)
