@@ -191,7 +191,7 @@ def test_a_broken_pair_is_refused(server: Server, authority: Authority) -> None:
 @pytest.mark.parametrize(
     ("cert", "key", "problem"),
     [
-        ("cert.pem", "none.pem", "http.tls.key none.pem can't be read: No such file or directory"),
+        ("cert.pem", "none.pem", "http.tls.key: the file none.pem can't be read: no such file or directory"),
         ("cert.pem", "bad.pem", "are no certificate and key in PEM format"),
         ("cert.pem", "encrypted.pem", "are no certificate and key in PEM format"),
         ("cert.pem", "other/key.pem", "is not the key of http.tls.cert cert.pem"),
