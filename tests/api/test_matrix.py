@@ -149,6 +149,7 @@ OF_REPOSITORY: dict[str, Tries] = {
     "/v2/<repository:name>/blobs/uploads/": upload_tries,
     "/v2/<repository:name>/blobs/uploads/<session>": upload_tries,
 }
+LOGINS = ("login?provider=oidc", "callback/oidc")
 OTHERS = [
     *(Try(method, f"/{probe}", "free", 200) for probe in ("livez", "readyz", "startupz") for method in ("GET", "HEAD")),
     *(Try(method, path, "", 200) for path in ("/v2/", "/v2/_catalog") for method in ("GET", "HEAD")),
@@ -156,6 +157,8 @@ OTHERS = [
     *(Try(method, "/zot/auth/apikey", "known", 200) for method in ("GET", "HEAD")),
     Try("POST", "/zot/auth/apikey", "known", 201, body=b'{"label": "x"}'),
     Try("DELETE", "/zot/auth/apikey?id=x", "known", 200),
+    # Whoever logs in is nobody yet. This registry has no provider; with one the routes have tests of their own.
+    *(Try(method, f"/zot/auth/{path}", "free", 404) for path in LOGINS for method in ("GET", "HEAD")),
 ]
 # A logout would end the session of one of the callers; it has tests of its own, and needs no right.
 ELSEWHERE = {("/zot/auth/logout", "POST")}
