@@ -30,7 +30,7 @@ from zot.server.listening import Timeouts, listen, url
 from zot.server.reloading import Reloading, Source
 from zot.server.request_log import after_request
 from zot.server.tls import Certificates
-from zot.server.worker import Worker
+from zot.server.worker import HELD_BACK, Worker
 from zot.storage.protocol import StorageError
 
 log = logging.getLogger(__name__)
@@ -192,6 +192,14 @@ class _Master(Arbiter):
         if self._reloading is not None:
             self._reloading.look()
         self._leaders.look_after()
+
+    def spawn_worker(self) -> int:
+        """Fork a worker, which takes signals when it can act on them: before, they would go to this process' queue."""
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, HELD_BACK)
+        try:
+            return int(super().spawn_worker())
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
     def handle_hup(self) -> None:
         """Read the configuration again."""

@@ -7,6 +7,7 @@ import logging
 import os
 import resource
 import select
+import signal
 import socket
 import ssl
 import time
@@ -25,6 +26,9 @@ from zot.errors import RegistryError
 Application = Callable[[MutableMapping[str, Any], Callable[..., Any]], Iterable[bytes]]
 
 log = logging.getLogger(__name__)
+
+# The signals by which a server is told to stop.
+HELD_BACK = (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT)
 
 _STATUSES: dict[type[ParseException], tuple[int, str]] = {
     ExpectationFailed: (417, "Expectation Failed"),
@@ -101,6 +105,11 @@ class Worker(ThreadWorker):
     _noted = 0.0
     _complained = 0.0
     _taken = 0
+
+    def init_signals(self) -> None:
+        """Take signals from now on, also those that came since the fork."""
+        super().init_signals()
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, HELD_BACK)
 
     def load_wsgi(self) -> None:
         """Load the application."""
