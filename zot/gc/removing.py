@@ -21,7 +21,7 @@ log = logging.getLogger(__name__)
 
 # The lock is held for so long, in seconds, and then left to others for this many times as long.
 _HELD = 0.005
-REST = 1.0
+REST = 3.0
 
 _MESSAGES = {
     Reason.RETENTION: "removed tag",
