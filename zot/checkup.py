@@ -75,8 +75,11 @@ def root(directory: str) -> Iterator[Finding]:
     if not os.access(existing, os.W_OK):
         yield Finding(what, "bad", f"{existing} is not writable", "let the user that runs zot own it")
         return
-    with tempfile.TemporaryDirectory(dir=existing, prefix=".zot-doctor-") as tried:
-        yield from _abilities(what, Path(tried))
+    try:
+        with tempfile.TemporaryDirectory(dir=existing, prefix=".zot-doctor-") as tried:
+            yield from _abilities(what, Path(tried))
+    except OSError as error:
+        yield Finding(what, "bad", f"nothing can be written to {existing}: {error.strerror}", "name another directory")
 
 
 def _space(what: str, directory: Path) -> Iterator[Finding]:

@@ -52,6 +52,12 @@ def test_a_root_that_can_t_be_used(config: Path) -> None:
     assert states(done)["store"] == "bad"
 
 
+def test_a_root_where_nothing_can_be_written() -> None:
+    """Where the system refuses every file, that is a finding."""
+    *_, last = checkup.root("/proc/registry")
+    assert (last.state, "nothing can be written" in last.said) == ("bad", True)
+
+
 def test_a_registry_is_seen_from_outside(config: Path, shared_server: Server) -> None:
     """A server that clients reach is good; where nobody listens is bad."""
     url = f"from outside {shared_server.url}"
