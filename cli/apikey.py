@@ -11,7 +11,7 @@ import click
 
 from cli.configuration import config_option, read
 from cli.output import Output, output_options
-from cli.store import open_store
+from cli.store import open_to_change
 from zot.auth.accounts import Directory
 from zot.auth.dates import now, read_date, write_date
 from zot.auth.keys import ApiKeys, Key, Wanted
@@ -20,6 +20,7 @@ from zot.auth.people import People
 from zot.auth.sessions import Sessions
 from zot.config import Config
 from zot.errors import StartupError, Unavailable
+from zot.logs import note_change
 from zot.registry import paths
 
 _UNITS = {"m": timedelta(minutes=1), "h": timedelta(hours=1), "d": timedelta(days=1), "w": timedelta(weeks=1)}
@@ -62,6 +63,7 @@ def create(
         key, secret = keys.create(user, _origin(user, directories), wanted)
     except ValueError as error:
         raise click.UsageError(str(error)) from None
+    note_change("zot apikey create", "POST", f"/zot/auth/apikey?id={key.uuid}", "", "created", f"a key for {user}")
     if output.json:
         output.document({**_document(key), "apiKey": secret})
         return
@@ -104,11 +106,12 @@ def revoke(identifier: str, config: str | None, output: Output) -> None:
     if not keys.revoke(identifier):
         output.failure(f"there is no API key {identifier}; zot apikey list shows them all")
         sys.exit(1)
+    note_change("zot apikey revoke", "DELETE", f"/zot/auth/apikey?id={identifier}", "", "revoked", "by hand")
     output.note(f"{identifier} is revoked")
 
 
 def _open(config: Config) -> tuple[ApiKeys, list[Directory]]:
-    storage = open_store(config).default.storage
+    storage = open_to_change(config).default.storage
     keys = ApiKeys(storage, paths.API_KEYS)
     opener = Opener(1, keys, Sessions(storage, paths.SESSIONS), partial(People, storage, paths.PEOPLE))
     return keys, list(opener.open(config.http).directories.values())

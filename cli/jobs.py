@@ -11,7 +11,7 @@ from contextlib import contextmanager
 
 from cli.configuration import read
 from cli.output import Output
-from cli.store import open_store
+from cli.store import open_to_change
 from zot.config import Config
 from zot.gc.cleaning import Cleaned
 from zot.gc.scrubbing import Scrubbed
@@ -40,7 +40,7 @@ def opened(named: str | None, output: Output) -> Iterator[tuple[Config, Stores]]
     else:
         logging.getLogger().addHandler(logging.NullHandler())
     try:
-        yield config, open_store(config)
+        yield config, open_to_change(config)
     except StorageError as error:
         fail(output, f"{error}; nothing was changed")
 

@@ -9,7 +9,7 @@ import click
 
 from cli.configuration import config_option, read
 from cli.output import Output, output_options
-from cli.store import open_store
+from cli.store import open_to_change
 from zot.errors import StartupError
 from zot.oci import names
 from zot.registry import repositories
@@ -51,7 +51,7 @@ def sync(repository: str | None, prune: bool, config: str | None, output: Output
       zot layout sync
       zot layout sync team/app --prune
     """
-    stores = open_store(read(config, output))
+    stores = open_to_change(read(config, output))
     outcomes = []
     for outcome in _outcomes(stores, repository, prune):
         outcomes.append(outcome)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+import pwd
 from datetime import UTC, datetime
 from typing import NamedTuple
 
 from zot.config import Config
+from zot.logs import configure_audit
 from zot.oci import digest as digests
 from zot.oci import names
 from zot.oci.digest import Digest
@@ -29,6 +31,21 @@ def open_store(config: Config) -> Stores:
     The superuser becomes the owner of the root first: files of its own would be closed to the server.
     """
     _become_owner(config.storage.root_directory)
+    return open_stores(config)
+
+
+def open_to_change(config: Config) -> Stores:
+    """Open the stores for a command that changes them, whose changes go to the audit log. Raises `StartupError`.
+
+    Lines there name whoever started the command, also by sudo.
+    """
+    try:
+        login = pwd.getpwuid(os.getuid()).pw_name
+    except KeyError:
+        login = str(os.getuid())
+    # The owner of the root makes the file, or the server could not write to it.
+    _become_owner(config.storage.root_directory)
+    configure_audit(config.log.audit, os.environ.get("SUDO_USER", login))
     return open_stores(config)
 
 

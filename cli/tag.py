@@ -8,8 +8,9 @@ import click
 
 from cli.configuration import config_option, read
 from cli.output import Output, output_options
-from cli.store import human_size, open_store, when
+from cli.store import human_size, open_store, open_to_change, when
 from zot.errors import ManifestUnknown
+from zot.logs import note_change
 from zot.oci import names
 from zot.registry import manifests, tags
 from zot.registry.facts import TagFact
@@ -72,13 +73,14 @@ def delete_tags(repository: str, names_: tuple[str, ...], yes: bool, config: str
       zot tag delete team/app v1 v2 --yes --output json
     """
     name = names.check_repository(repository)
-    store = open_store(read(config, output)).of(name)
+    store = open_to_change(read(config, output)).of(name)
     known = [tags.read(store, name, names.check_tag(one)) for one in dict.fromkeys(names_)]
     if not yes and not output.json and sys.stdin.isatty():
         listed = ", ".join(fact.name for fact in known)
         click.confirm(f"Take {listed} away from {name}?", abort=True, err=True)
     for fact in known:
         manifests.delete_tag(store, name, fact.name)
+        note_change("zot tag delete", "DELETE", f"/v2/{name}/manifests/{fact.name}", name, "deleted", "by hand")
         output.note(f"deleted {name}:{fact.name}")
     if output.json:
         output.document({"repository": name, "deleted": [_document(fact) for fact in known]})

@@ -24,7 +24,7 @@ def _restored() -> Iterator[None]:
     yield
     root.handlers[:], root.level = before, level
     logs.audit.handlers.clear()
-    logs.audit.disabled = False
+    logs.audit.disabled = True
 
 
 def later(file: File) -> None:

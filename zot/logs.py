@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+import socket
 import sys
 import threading
 import time
@@ -20,12 +21,19 @@ _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", 
 
 audit = logging.getLogger("zot.audit")
 """Who changed what. Its lines go to `log.audit` at once, and nowhere if that is not set."""
+audit.disabled = True
 
 
 def line(created: float, level: str, logger: str, message: str, **fields: object) -> str:
     """Return a line of the log, without its end; `created` is in seconds since 1970."""
     time_ = datetime.fromtimestamp(created, UTC).isoformat(timespec="milliseconds")
-    return _ENCODER.encode({"time": time_, "level": level, "logger": logger, "message": message, **fields})
+    start = {"time": time_, "level": level, "logger": logger, "module": _module(logger), "message": message}
+    return _ENCODER.encode(start | fields)
+
+
+def _module(logger: str) -> str:
+    """Return the part of the server that a logger belongs to, as zot's `module` has it: `zot.gc.removing` is of gc."""
+    return logger.removeprefix("zot.").partition(".")[0]
 
 
 class JsonLines(logging.Formatter):
@@ -128,18 +136,49 @@ def gather() -> None:
             handler.gather()
 
 
-def configure(level: str, output: str, audit_output: str = "") -> None:
+def configure(level: str, output: str, audit_output: str = "", by: str = "") -> None:
     """Send what is logged from `level` on to the file `output`, or to standard error if that is empty.
 
-    What `audit` logs goes to another file. Raises `StartupError` if one can't be opened.
+    What `audit` logs goes to another file, see `configure_audit`. Raises `StartupError` if one can't be opened.
     """
     _replace_handlers(logging.getLogger(), Lines(File(output, "log.output")))
     set_level(level)
+    configure_audit(audit_output, by)
+
+
+def configure_audit(output: str, by: str = "") -> None:
+    """Send what `audit` logs to a file, or nowhere if that is empty. Raises `StartupError` if it can't be opened.
+
+    A process that is not asked by requests says by whom it was started; its lines name that, the host and the process.
+    """
     audit.propagate = False
     audit.setLevel(logging.INFO)
-    audit.disabled = not audit_output
-    if audit_output:
-        _replace_handlers(audit, Lines(File(audit_output, "log.audit")))
+    audit.disabled = not output
+    if output:
+        handler = Lines(File(output, "log.audit"))
+        if by:
+            handler.addFilter(_Origin(by))
+        _replace_handlers(audit, handler)
+
+
+def note_change(subject: str, action: str, target: str, repository: str, result: str, reason: str) -> None:
+    """Write a line of the audit log about a change that no request asked for: who did what to what, and why."""
+    if not audit.disabled:
+        facts = {"subject": subject, "action": action, "object": target, "repository": repository}
+        audit.info("change", extra={**facts, "result": result, "reason": reason})
+
+
+class _Origin(logging.Filter):
+    """Adds to each line where it comes from: a host, a process, and who started that."""
+
+    def __init__(self, by: str) -> None:
+        super().__init__()
+        self._origin = {"by": by, "host": socket.gethostname(), "pid": os.getpid()}
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Let every line pass."""
+        vars(record).update(self._origin)
+        return True
 
 
 def set_level(level: str) -> None:

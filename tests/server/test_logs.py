@@ -64,7 +64,7 @@ def test_every_request_has_a_line(server: Server, tmp_path: Path) -> None:
     assert push.pop("milliseconds") > 0
     assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}\+00:00", push.pop("time"))
     assert push == {
-        "level": "info", "logger": "zot.http", "message": "request", "method": "POST",
+        "level": "info", "logger": "zot.http", "module": "http", "message": "request", "method": "POST",
         "path": "/v2/some/repo/blobs/uploads/", "repository": "some/repo", "status": 201, "bytes": 0, "received": 5000,
         "client": "127.0.0.1", "user": "alice", "agent": "test/1", "request": "from-a-proxy.1",
     }  # fmt: skip

@@ -18,6 +18,7 @@ from zot.gc.deciding import NEVER
 from zot.gc.hashing import Hashing
 from zot.gc.planning import Plan
 from zot.gc.scrubbing import Scrubbed, Scrubber
+from zot.logs import note_change
 from zot.oci import names
 from zot.registry import keeping, paths, repositories, uploads
 from zot.registry.store import Store
@@ -122,6 +123,7 @@ def clean_one(store: Store, name: str, settings: Settings, go_on: Callable[[], N
         done = clean(store, name, time.time(), dry_run=False, go_on=go_on, suspended=settings.suspended)
     except BaseException:
         store.gathered.changed(name)
+        log.info("gc unsuccessfully completed for %s", name)
         raise
     _wait(store, name, done.plan.due)
     return done
@@ -143,6 +145,7 @@ def drop_leftovers(store: Store, watch: Watch) -> None:
         if leftover.kind == "damaged" and leftover.modified > time.time() - _DAMAGED_KEPT:
             continue
         if store.storage.discard(leftover):
+            note_change("zot gc", "DELETE", leftover.name, "", "deleted", f"{leftover.kind} and of no use")
             watch.dropped(leftover.kind, leftover.size)
 
 

@@ -10,6 +10,7 @@ from contextlib import nullcontext
 from zot.gc.planning import Kind, Plan, Reason, Removal
 from zot.gc.reading import Reader, cared
 from zot.gc.snapshot import Snapshot
+from zot.logs import note_change
 from zot.oci import digest as digests
 from zot.oci.digest import Digest
 from zot.registry import facts, manifests, paths, repositories, statistics
@@ -34,16 +35,34 @@ _MESSAGES = {
 
 
 def report(name: str, removal: Removal, *, dry_run: bool) -> None:
-    """Log a removal, done or only planned, in the fields that zot has; blobs are many, and logged from debug on."""
+    """Log a removal, done or only planned, in the fields that zot has; blobs are many, and logged from debug on.
+
+    One that is done has a line in the audit log too.
+    """
     level = logging.DEBUG if removal.kind is Kind.BLOB else logging.INFO
+    reason = removal.why or removal.reason.value
     fields = {
         "dry-run": dry_run,
         "repository": name,
         "reference": removal.reference,
         "decision": "delete",
-        "reason": removal.why or removal.reason.value,
+        "reason": reason,
     }
     log.log(level, "%s", _MESSAGES[removal.reason], extra=fields)
+    if not dry_run:
+        subject = "zot retention" if removal.reason is Reason.RETENTION else "zot gc"
+        note_change(subject, "DELETE", _object(name, removal), name, "deleted", reason)
+
+
+def _object(name: str, removal: Removal) -> str:
+    """Return what was removed as a request would name it, where one could."""
+    match removal.kind:
+        case Kind.TAG | Kind.MANIFEST:
+            return f"/v2/{name}/manifests/{removal.reference}"
+        case Kind.BLOB:
+            return f"/v2/{name}/blobs/{removal.reference}"
+        case Kind.FACT | Kind.REPOSITORY:
+            return removal.reference
 
 
 class Remover:

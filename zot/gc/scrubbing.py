@@ -14,6 +14,7 @@ from typing import NamedTuple
 from zot.gc.hashing import Hashing
 from zot.gc.reading import Reader
 from zot.gc.snapshot import Snapshot
+from zot.logs import note_change
 from zot.oci.digest import Digest
 from zot.registry import mending, paths
 from zot.registry.store import Store
@@ -103,7 +104,12 @@ class Scrubber:
                 return False
             self._store.storage.set_aside(key, shared=paths.content(digest))
         self._aside.add(digest)
+        self._note("DELETE", digest, "set aside", "its content is damaged")
         return True
+
+    def _note(self, action: str, digest: Digest, result: str, reason: str) -> None:
+        """Write a change down in the audit log."""
+        note_change("zot scrub", action, f"/v2/{self._name}/blobs/{digest}", self._name, result, reason)
 
     def _check_missing(self, snapshot: Snapshot) -> Iterator[tuple[Digest, str, bool]]:
         """Find what manifests need and is not here; where sparse images are accepted nobody knows that it should be."""
@@ -148,7 +154,10 @@ class Scrubber:
         """Put facts right under the lock; what is gone meanwhile is passed over."""
         with self._store.storage.lock(paths.lock(self._name), shared=False), suppress(NotFound):
             for problem in problems:
-                yield digest, problem, problem.endswith("put right")
+                is_mended = problem.endswith("put right")
+                if is_mended:
+                    self._note("PUT", digest, "put right", problem)
+                yield digest, problem, is_mended
 
 
 class _Reached:

@@ -133,7 +133,7 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--store", default="/", metavar="ROUTE", help="lead the store of this sub-path")
     options = parser.parse_args(arguments)
     config = Config.from_json(sys.stdin.read())
-    configure(config.log.level, config.log.output, config.log.audit)
+    configure(config.log.level, config.log.output, config.log.audit, by="leader")
     try:
         stores = open_stores(config)
         storage = stores.at(options.store).storage

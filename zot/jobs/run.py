@@ -59,7 +59,7 @@ def main(arguments: list[str]) -> int:
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
     os.nice(_NICE)
     config = Config.from_json(sys.stdin.read())
-    configure(config.log.level, config.log.output)
+    configure(config.log.level, config.log.output, config.log.audit, by="schedule")
     try:
         store = open_stores(config).at(options.store)
         record = Record(options.kind, "schedule", store.retention.dry_run)

@@ -10,6 +10,7 @@ import logging
 from collections.abc import Iterator
 
 from zot.errors import Unavailable
+from zot.logs import note_change
 from zot.oci.digest import Digest
 from zot.registry import facts, foreign, generations, paths, repositories
 from zot.registry.facts import ManifestFact, TagFact
@@ -89,6 +90,7 @@ def _make(store: Store, layouts: LayoutFiles, name: str, layout: Layout) -> bool
         storage.write(paths.repository(name), b"")
         storage.delete(paths.adopting(name))
     log.info("%s was taken over: %d tags, %d manifests", name, len(layout.tags), len(layout.manifests))
+    note_change("another program", "PUT", f"/v2/{name}/", name, "taken over", "its layout was found")
     return True
 
 

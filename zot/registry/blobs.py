@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from contextlib import suppress
 
 from zot.errors import BlobUnknown, Denied, ManifestInvalid, RegistryError
+from zot.logs import note_change
 from zot.oci import digest as digests
 from zot.oci import manifest as oci_manifest
 from zot.oci.digest import Digest
@@ -77,6 +78,7 @@ def _examine(store: Store, name: str, digest: Digest, found: Content) -> None:
     store.on_damage()
     with suppress(NotFound):
         store.storage.set_aside(key, shared=paths.content(digest))
+        note_change("zot", "DELETE", f"/v2/{name}/blobs/{digest}", name, "set aside", "its content is damaged")
     raise BlobUnknown(
         f"the blob {digest} of {name!r} was damaged on the server and has been set aside",
         "push it again",

@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TypeVar
 
+from zot.logs import note_change
 from zot.oci import digest as digests
 from zot.oci.digest import Digest
 from zot.registry import adoption, facts, foreign, manifests, paths, tags
@@ -55,7 +56,11 @@ class Outcome:
         return bool(self.added or self.moved or self.deleted)
 
     def report(self) -> None:
-        """Log what was done, and what was not."""
+        """Log what was done, and what was not; all that was done is in the audit log."""
+        for result, action in (("added", "PUT"), ("moved", "PUT"), ("deleted", "DELETE")):
+            for key in sorted(getattr(self, result)):
+                target = f"/v2/{self.name}/manifests/{key}"
+                note_change("another program", action, target, self.name, result, "it wrote index.json")
         if self.is_changed:
             log.info(
                 "another program wrote %s/index.json: %d entries were added, %d moved, %d deleted",

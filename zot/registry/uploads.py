@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 
 from zot.errors import BlobUploadInvalid, BlobUploadUnknown, DigestInvalid
+from zot.logs import note_change
 from zot.oci import digest as digests
 from zot.oci.digest import Digest
 from zot.registry import blobs, paths
@@ -93,6 +94,7 @@ def sweep(store: Store, older_than: float) -> int:
             with suppress(NotFound, Busy), store.storage.upload(key) as upload:
                 if upload.written < older_than:
                     upload.discard()
+                    note_change("zot gc", "DELETE", f"upload {key}", "", "deleted", "nobody wrote to it for long")
                     swept += 1
     return swept
 
