@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import json
+import re
+import subprocess
+import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import NamedTuple
+from types import ModuleType
+from typing import Any, NamedTuple
 
 import pytest
 
 from tests.e2e.conftest import Run, as_root
+from tests.e2e.test_helm import HOW
 from tests.server.test_logins import basic, write_config, write_users
 from tests.servers import Server, running_server
 
@@ -53,6 +59,14 @@ def guarded(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
 def secret(request: pytest.FixtureRequest, guarded: Guarded) -> str:
     """What alice logs in with."""
     return guarded.key if request.param == "key" else PASSWORD
+
+
+@contextmanager
+def one_user(directory: Path, **auth: Any) -> Iterator[str]:
+    """Run a registry of its own for who logs in wrongly, so that nobody else is held up; yields its host."""
+    write_users(directory / "htpasswd", alice=PASSWORD)
+    with running_server(directory, "--workers", "2", config=write_config(directory, auth=auth)) as server:
+        yield server.url.removeprefix("http://")
 
 
 def fails(call: Callable[..., object], *arguments: str | Path) -> str:
@@ -149,3 +163,84 @@ def test_where_rights_meet(guarded: Guarded, run: Run, layout: Path, tmp_path: P
     fails(run, "skopeo", "inspect", "--tls-verify=false", private)
     run("crane", "digest", f"{guarded.host}/public/a:v1")
     fails(run, "crane", "digest", f"{guarded.host}/team/private:v1")
+
+
+@as_root
+def test_containerd(guarded: Guarded, secret: str, ctr: Run, layout: Path, tmp_path: Path) -> None:
+    """Containerd pushes and pulls with `--user`, and does neither without."""
+    archive = tmp_path / "image.tar"
+    subprocess.run(["tar", "-C", layout, "-cf", archive, "."], check=True)
+    image, plain = f"{guarded.host}/team/ctr:v1", ["--plain-http", "--user"]
+    pull = ["images", "pull", "--plain-http", "--snapshotter", "native", "--platform", "linux/amd64"]
+    ctr("images", "import", "--all-platforms", "--no-unpack", "--base-name", f"{guarded.host}/team/ctr", archive)
+    fails(ctr, "images", "push", "--plain-http", image)
+    ctr("images", "push", *plain, f"alice:{secret}", image)
+    ctr("images", "rm", image)
+    fails(ctr, *pull, image)
+    ctr(*pull, "--user", f"alice:{secret}", image)
+
+
+def test_helm(guarded: Guarded, secret: str, tmp_path: Path, need_module: Callable[..., ModuleType]) -> None:
+    """Helm logs in, pushes a chart, pulls it, logs out, and then gets nothing more."""
+    charts, registries = need_module("helm_python.chart", HOW), need_module("helm_python.registry", HOW)
+    charts.Chart.create("demo", tmp_path)
+    package = Path(charts.package(tmp_path / "demo", destination=tmp_path))
+    (tmp_path / "out").mkdir()
+    (tmp_path / "logins.json").write_text("{}")
+    there, where = f"oci://{guarded.host}/team", {"destination": tmp_path / "out", "version": "0.1.0"}
+
+    def helm() -> Any:
+        return registries.RegistryClient(plain_http=True, credentials_file=str(tmp_path / "logins.json"))
+
+    client = helm()
+    with pytest.raises(Exception, match=r"(?i)unauthorized|credential"):
+        client.push(package, there, plain_http=True)
+    client.login(guarded.host, "alice", secret, plain_http=True)
+    client.push(package, there, plain_http=True)
+    client.pull(f"{there}/demo", plain_http=True, **where)
+    assert (tmp_path / "out" / package.name).read_bytes() == package.read_bytes()
+    client.logout(guarded.host)
+    with pytest.raises(Exception, match=r"(?i)unauthorized|credential"):
+        helm().pull(f"{there}/demo", plain_http=True, **where)
+
+
+@as_root
+def test_docker_where_rights_meet(guarded: Guarded, docker: Run, layers: list[Path]) -> None:
+    """Where everybody may read public/**, docker logs in and uses what it is alone allowed; a wrong login is told so.
+
+    Without a login docker pulls nothing here, as from zot: it asks `/v2/` first, must be told there to send its login,
+    and goes no further if it has none. Every other client pulls what is public.
+    """
+    if guarded.server.request("GET", "/v2/")[0] == 401:
+        pytest.skip("this registry is closed to the anonymous")
+    assert "unauthorized" in fails(docker, "login", "-u", "carol", "-p", "wrong", guarded.host).lower()
+    images = [f"{guarded.host}/{name}:v1" for name in ("public/docker", "team/docker-private")]
+    docker("login", "-u", "alice", "-p", PASSWORD, guarded.host)
+    for image in images:
+        docker("import", str(layers[0]), image)
+        docker("push", image)
+        docker("rmi", "-f", image)
+        docker("pull", image)
+        docker("rmi", "-f", image)
+    docker("logout", guarded.host)
+    for image in images:
+        assert "no basic auth credentials" in fails(docker, "pull", image)
+
+
+@as_root
+def test_containerd_with_a_wrong_password(ctr: Run, tmp_path: Path) -> None:
+    """Containerd, which tries again by itself, is refused a pull with a wrong password."""
+    with one_user(tmp_path) as host:
+        said = fails(ctr, "images", "pull", "--plain-http", "--user", "alice:wrong", f"{host}/team/ctr:v1")
+    assert re.search("(?i)unauthorized|authorization failed", said)
+
+
+@as_root
+def test_docker_waits_for_a_failure(docker: Run, tmp_path: Path) -> None:
+    """With failDelay docker says "unauthorized" to a wrong password as well, after the delay; a right one is let in."""
+    with one_user(tmp_path, failDelay=2) as host:
+        begun = time.monotonic()
+        assert "unauthorized" in fails(docker, "login", "-u", "alice", "-p", "wrong", host).lower()
+        assert time.monotonic() - begun >= 2
+        docker("login", "-u", "alice", "-p", PASSWORD, host)
+        docker("logout", host)
