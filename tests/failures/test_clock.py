@@ -8,22 +8,12 @@ from pathlib import Path
 import pytest
 
 from scripts.crashes.audit import Audit
+from tests.clock import JumpingClock, jumping_clock
 from tests.failures.conftest import Start, pulls, push_image
 from tests.images import digest_of
 from tests.servers import Server, wait_until
 
 HOUR, YEAR = 3600, 365 * 86400
-_JUMPING = """
-import time
-real, real_ns = time.time, time.time_ns
-
-def offset():
-    with open({file!r}) as file:
-        return int(file.read())
-
-time.time = lambda: real() + offset()
-time.time_ns = lambda: real_ns() + offset() * 10**9
-"""
 
 
 @pytest.fixture
@@ -32,12 +22,7 @@ def clock(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
 
     The clock that measures how long something takes does not jump, here as elsewhere.
     """
-    file, modules = tmp_path / "clock", tmp_path / "modules"
-    file.write_text("0")
-    modules.mkdir()
-    (modules / "sitecustomize.py").write_text(_JUMPING.format(file=str(file)))
-    monkeypatch.setenv("PYTHONPATH", str(modules))
-    return file
+    return jumping_clock(monkeypatch, tmp_path)
 
 
 def pushed(server: Server, tag: str) -> float:
@@ -47,7 +32,7 @@ def pushed(server: Server, tag: str) -> float:
 
 
 @pytest.mark.parametrize("jump", [-HOUR, YEAR, -YEAR], ids=["an hour back", "a year on", "a year back"])
-def test_the_clock_jumps(clock: Path, start: Start, jump: int) -> None:
+def test_the_clock_jumps(clock: JumpingClock, start: Start, jump: int) -> None:
     """What was begun before the jump is finished after it, and what was there can be moved, listed and deleted."""
     server = start()
     body = push_image(server, "a", "v1", "v2")
@@ -55,7 +40,7 @@ def test_the_clock_jumps(clock: Path, start: Start, jump: int) -> None:
     session = server.request("POST", "/v2/a/blobs/uploads/")[1]["location"]
     assert server.request("PATCH", session, content[:3000])[0] == 202
     before = pushed(server, "v1")
-    clock.write_text(str(jump))
+    clock.jump(jump)
     assert server.request("PATCH", session, content[3000:])[0] == 202
     assert server.request("PUT", f"{session}?digest={digest_of(content)}")[0] == 201
     assert server.request("GET", f"/v2/a/blobs/{digest_of(content)}")[2] == content
@@ -69,6 +54,6 @@ def test_the_clock_jumps(clock: Path, start: Start, jump: int) -> None:
         {(digest_of(new), "v1"), (digest_of(new), "v3"), (digest_of(body), None)},
     )
     wait_until(lambda: index.exists() and Audit(server.root).index("a") == entries, "the index catches up")
-    clock.write_text("0")
+    clock.jump(0)
     assert server.request("DELETE", f"/v2/a/manifests/{digest_of(new)}")[0] == 202
     assert server.request("GET", f"/v2/a/manifests/{digest_of(body)}")[2] == body
