@@ -37,7 +37,7 @@ class OidcProvider:
         return {"providers": {"oidc": {key: value for key, value in provider.items() if value is not None}}}
 
     def change(self, user: str, **claims: Any) -> None:
-        """Say other claims of a user from now on; without claims take the user out."""
+        """Say other claims of a user from now on; without claims take the users out."""
         settings = json.loads(self.settings.read_text())
         settings["users"] = {**settings["users"], user: claims} if claims else {}
         self.settings.write_text(json.dumps(settings))
@@ -55,6 +55,7 @@ def oidc_provider(program: str, directory: Path, **client: Any) -> Iterator[Oidc
         "post_logout_redirect_uris": [f"{own}/login"],
         **client,
     }
+    known = {key: value for key, value in known.items() if value is not None}
     alice = {"email": "alice@example.org", "email_verified": True, "name": "Alice", "groups": ["devs"]}
     settings = directory / "oidc-provider.json"
     settings.write_text(json.dumps({"port": port, "clients": [known], "users": {"alice": alice}}))
@@ -62,14 +63,15 @@ def oidc_provider(program: str, directory: Path, **client: Any) -> Iterator[Oidc
         process = subprocess.Popen([program, settings], stdout=log, stderr=log)
     found = OidcProvider(f"http://127.0.0.1:{port}", registry_port, settings)
     try:
-        wait_until(lambda: process.poll() is not None or _answers(found.url), "the provider answers", 30)
+        wait_until(lambda: process.poll() is not None or answers(found.url), "the provider answers", 30)
         yield found
     finally:
         process.terminate()
         process.wait(20)
 
 
-def _answers(url: str) -> bool:
+def answers(url: str) -> bool:
+    """Tell whether an issuer describes itself."""
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     try:
         with opener.open(f"{url}/.well-known/openid-configuration", timeout=5) as answer:

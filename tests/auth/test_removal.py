@@ -98,7 +98,7 @@ def _ldap_settings(slapd: Slapd) -> dict[str, Any]:
 
 
 @pytest.mark.e2e
-def test_from_a_group_of_the_directory_and_from_the_directory(slapd: Slapd, clock: JumpingClock, tmp_path: Path) -> None:
+def test_from_a_group_and_from_the_directory(slapd: Slapd, clock: JumpingClock, tmp_path: Path) -> None:
     """Out of the group, a user may no more do what the group may, after a minute; out of the directory, nothing."""
     person = f"uid=leaving,{PEOPLE}"
     rest = "objectClass: inetOrgPerson\nuid: leaving\ncn: leaving\nsn: x\nuserPassword: leavings\n"

@@ -17,10 +17,10 @@ HOUR, YEAR = 3600, 365 * 86400
 
 
 @pytest.fixture
-def clock(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
-    """A file that says how many seconds the clock of the server's processes is from ours.
+def clock(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> JumpingClock:
+    """The clock of the server's processes.
 
-    The clock that measures how long something takes does not jump, here as elsewhere.
+    The one that measures how long something takes does not jump, here as elsewhere.
     """
     return jumping_clock(monkeypatch, tmp_path)
 
