@@ -183,11 +183,17 @@ class Rounds:
         self._check_index()
         self.asked += judge.asked
         self.victim.stop()
-        if "Traceback" in (log := self.victim.log.read_text()):
-            raise Broken(f"the server met an error of its own: {log[log.index('Traceback') :][:3000]}")
+        self._check_log()
         audit = self._audit()
         if audit is not None:
             audit.check_contents()
+
+    def _check_log(self) -> None:
+        """See that the server met with no error that it did not foresee."""
+        log = self.victim.log.read_text()
+        if (found := log.find("Traceback")) >= 0:
+            line = log.rfind("\n", 0, found) + 1
+            raise Broken(f"the server met an error of its own: {log[line : found + 3000]}")
 
     def _names(self) -> list[str]:
         return sorted({name for hand in self._hands for name in (hand.own, hand.shared)})
