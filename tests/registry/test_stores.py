@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from zot.config import Config
 from zot.errors import StartupError
 from zot.oci import digest as digests
-from zot.registry import repositories, uploads
+from zot.registry import paths, repositories, uploads
 from zot.registry.opening import open_stores
 from zot.registry.store import Store
 from zot.registry.stores import Stores, routes
@@ -82,3 +82,15 @@ def test_each_store_as_configured(tmp_path: Path) -> None:
     assert (tmp_path / "a/a/x/blobs").is_dir()
     assert (tmp_path / "b/b/x/blobs").is_dir()
     assert (tmp_path / "root/c/x/blobs").is_dir()
+
+
+def test_a_store_whose_format_cannot_be_told(tmp_path: Path) -> None:
+    """A store that fails while it is opened is one line with a remedy, and one of a later version says so."""
+    config = Config.model_validate({"storage": {"rootDirectory": str(tmp_path)}})
+    (tmp_path / paths.FORMAT).mkdir(parents=True)
+    with pytest.raises(StartupError, match="can't be used: the storage failed: Is a directory"):
+        open_stores(config)
+    (tmp_path / paths.FORMAT).rmdir()
+    (tmp_path / paths.FORMAT).write_bytes(b"2\n")
+    with pytest.raises(StartupError, match="later version of zot"):
+        open_stores(config)

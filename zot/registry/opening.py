@@ -15,7 +15,7 @@ from zot.registry.rules import retention_of
 from zot.registry.store import Store
 from zot.registry.stores import Stores
 from zot.storage.filesystem import Filesystem
-from zot.storage.protocol import Storage
+from zot.storage.protocol import Storage, StorageError
 
 log = logging.getLogger(__name__)
 
@@ -81,12 +81,14 @@ def _bucket(driver: StorageDriver) -> Storage:
 
 def _check_format(storage: Storage, options: StoreOptions) -> None:
     """Note the format of the store in a new one. Raises `StartupError` for one that a later version wrote."""
-    storage.write(paths.FORMAT, _FORMAT, once=True)
-    found = storage.read(paths.FORMAT)
+    driver = options.storage_driver
+    where = options.root_directory if driver is None else f"the bucket {driver.bucket}"
+    try:
+        storage.write(paths.FORMAT, _FORMAT, once=True)
+        found = storage.read(paths.FORMAT)
+    except StorageError as error:
+        raise StartupError(f"{where} can't be used: {error}", "mend the storage, then start again") from error
     if found != _FORMAT:
-        where = options.root_directory
-        if options.storage_driver is not None:
-            where = f"the bucket {options.storage_driver.bucket}"
         raise StartupError(
             f"{where} was written by a later version of zot (format {found[:20].decode(errors='replace').strip()!r})",
             "use that version, or name another storage.rootDirectory",
