@@ -14,6 +14,7 @@ from zot.auth.principal import Principal
 from zot.errors import Denied, Unauthorized
 
 EXPECTED = {
+    ("/auth/apikey", "GET"): Action.ACCOUNT,
     ("/livez", "GET"): Action.HEALTH,
     ("/metrics", "GET"): Action.METRICS,
     ("/readyz", "GET"): Action.HEALTH,

@@ -154,7 +154,7 @@ OTHERS = [
     *(Try(method, f"/{probe}", "free", 200) for probe in ("livez", "readyz", "startupz") for method in ("GET", "HEAD")),
     *(Try(method, path, "", 200) for path in ("/v2/", "/v2/_catalog") for method in ("GET", "HEAD")),
     *(Try(method, "/metrics", "metrics", 200) for method in ("GET", "HEAD")),
-    *(Try(method, "/zot/auth/apikey", "known", 200) for method in ("GET", "HEAD")),
+    *(Try(method, f"{path}/auth/apikey", "known", 200) for path in ("/zot", "") for method in ("GET", "HEAD")),
     Try("POST", "/zot/auth/apikey", "known", 201, body=b'{"label": "x"}'),
     Try("DELETE", "/zot/auth/apikey?id=x", "known", 200),
     # Whoever logs in is nobody yet. This registry has no provider; with one the routes have tests of their own.

@@ -77,6 +77,8 @@ def auth(guard: Guard) -> Blueprint:
     keys = KeyViews(guard)
     routes.add("/zot/auth/apikey", ["POST"], Action.ACCOUNT, keys.create)
     routes.add("/zot/auth/apikey", ["GET"], Action.ACCOUNT, keys.list)
+    # One example of zot's manual asks there.
+    routes.add("/auth/apikey", ["GET"], Action.ACCOUNT, keys.list)
     routes.add("/zot/auth/apikey", ["DELETE"], Action.ACCOUNT, keys.revoke)
     return blueprint
 
