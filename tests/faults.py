@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
+from tests.background import answering
+
 _HOP = frozenset({"connection", "transfer-encoding", "content-length", "expect"})
 
 
@@ -58,14 +60,8 @@ def fault_proxy(upstream: str) -> Iterator[FaultProxy]:
     server.daemon_threads = True
     proxy = FaultProxy(f"http://127.0.0.1:{server.server_address[1]}", upstream.removeprefix("http://"))
     server.proxy = proxy  # type: ignore[attr-defined]
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
-    thread.start()
-    try:
+    with server, answering(server):
         yield proxy
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()
 
 
 class _Handler(BaseHTTPRequestHandler):

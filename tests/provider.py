@@ -8,7 +8,6 @@ from __future__ import annotations
 import hashlib
 import json
 import secrets
-import threading
 import time
 from base64 import urlsafe_b64encode
 from collections.abc import Iterator
@@ -18,6 +17,7 @@ from typing import Any
 from urllib.parse import parse_qs, urlencode, urlsplit
 
 from tests.auth.tokens import Signer
+from tests.background import answering
 
 CLIENT, SECRET = "zot-client", "s3cret-0f-the-client"
 
@@ -136,10 +136,5 @@ def provider() -> Iterator[FakeProvider]:
 
     with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
         found = FakeProvider(f"http://127.0.0.1:{server.server_address[1]}")
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-        thread.start()
-        try:
+        with answering(server):
             yield found
-        finally:
-            server.shutdown()
-            thread.join()

@@ -5,7 +5,6 @@ from __future__ import annotations
 import gzip
 import socket
 import ssl
-import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -16,6 +15,7 @@ from typing import Any
 import pytest
 import trustme
 
+from tests.background import answering
 from zot.outgoing import Guarded, Limits, OutgoingError, Reach
 
 QUICK = Limits(idle=0.5, total=1.0, size=10_000)
@@ -58,13 +58,8 @@ def peer(address: str = "127.0.0.1", authority: trustme.CA | None = None) -> Ite
             server.socket = context.wrap_socket(server.socket, server_side=True, do_handshake_on_connect=False)
             scheme = "https"
         found = Peer(f"{scheme}://{address}:{server.server_address[1]}", {"/": says(b"hello")})
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-        thread.start()
-        try:
+        with answering(server):
             yield found
-        finally:
-            server.shutdown()
-            thread.join()
 
 
 def says(body: bytes, status: int = 200, **headers: str) -> Answer:

@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import json
-import threading
 from base64 import b64decode
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,6 +14,7 @@ from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 from tests.auth.tokens import SERVICE, Signer
+from tests.background import answering
 
 
 class TokenServer:
@@ -69,10 +69,5 @@ def token_server(address: str) -> Iterator[TokenServer]:
 
     with ThreadingHTTPServer((address, 0), Handler) as server:
         found = TokenServer(f"http://{address}:{server.server_address[1]}/token")
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-        thread.start()
-        try:
+        with answering(server):
             yield found
-        finally:
-            server.shutdown()
-            thread.join()

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 import subprocess
-import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
 import pytest
 
+from tests.background import answering
 from tests.certificates import Authority
 from tests.cli.test_commands import run
 from tests.servers import Server
@@ -93,12 +93,8 @@ class _Small(BaseHTTPRequestHandler):
 @pytest.fixture
 def small_proxy() -> Iterator[str]:
     """The address of such a proxy."""
-    with HTTPServer(("127.0.0.1", 0), _Small) as server:
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
+    with HTTPServer(("127.0.0.1", 0), _Small) as server, answering(server):
         yield f"http://127.0.0.1:{server.server_port}"
-        server.shutdown()
-        thread.join()
 
 
 def test_a_proxy_that_refuses_large_bodies_is_found(small_proxy: str) -> None:
