@@ -13,13 +13,27 @@ from zot import checkup
 from zot.checkup import Finding
 from zot.config import Config
 from zot.errors import StartupError
+from zot.outgoing import OutgoingError, origin
 from zot.storage.protocol import StorageError
 
 _COLOURS = {"good": "green", "warning": "yellow", "bad": "red"}
 
 
+def _check_url(_context: click.Context, _parameter: click.Parameter, url: str | None) -> str | None:
+    if url is not None:
+        try:
+            origin(url)
+        except OutgoingError:
+            raise click.BadParameter(f"{url!r} is no address; write it with its scheme: https://HOST:PORT") from None
+    return url
+
+
 @click.command()
-@click.option("--url", help="Ask the registry at this address too, as clients do, through the proxy before it.")
+@click.option(
+    "--url",
+    callback=_check_url,
+    help="Ask the registry at this address too, as clients do, through the proxy before it.",
+)
 @click.option("--cafile", type=click.Path(exists=True), help="… trusting the certificates of this PEM file.")
 @config_option
 @output_options

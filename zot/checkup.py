@@ -12,10 +12,11 @@ import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from cryptography import x509
 
+from zot.config.pair import UnfitPair, load_pair
 from zot.outgoing import Guarded, OutgoingError, Reach
 
 _FEW_FILES = 4096
@@ -25,6 +26,8 @@ _NETWORKED = frozenset({"nfs", "nfs4", "cifs", "smb3", "fuse.sshfs", "9p"})
 _SOON_DAYS = 30
 # More than the mebibyte at which some proxies stop by default.
 _BODY = bytes(2 * 1024 * 1024)
+_ALL_BELOW = "let the proxy pass everything below /v2/ to the registry"
+_ANY_SIZE = "let it take bodies of any size (nginx: client_max_body_size 0)"
 _PROBE = f"/v2/zot-doctor/blobs/uploads/?digest=sha256:{'0' * 64}"
 
 
@@ -139,10 +142,13 @@ def certificate(cert: str, key: str) -> Iterator[Finding]:
     """Look at the server's certificate: whether the key fits, and how long it is valid."""
     what = f"certificate {cert}"
     try:
-        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(cert, key)
+        load_pair(ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER), cert, key)
         found = x509.load_pem_x509_certificate(Path(cert).read_bytes())
-    except (OSError, ValueError) as error:
-        yield Finding(what, "bad", f"it can't be used: {error}", "name a certificate and the key that belongs to it")
+    except UnfitPair as error:
+        yield Finding(what, "bad", error.problem, error.remedy)
+        return
+    except OSError as error:
+        yield Finding(what, "bad", f"it can't be read: {error.strerror}", "name files that this user may read")
         return
     left = (found.not_valid_after_utc - datetime.now(UTC)).days
     said = f"it is valid until {found.not_valid_after_utc:%Y-%m-%d}, {left} days"
@@ -159,18 +165,48 @@ def outside(url: str, cafile: str | None = None) -> Iterator[Finding]:
     what, url = f"from outside {url}", url.rstrip("/")
     try:
         client = Guarded(Reach([url]), cafile=cafile)
-        answer = client.get(f"{url}/v2/")
-        if answer.status_code != 401 and answer.headers.get("Docker-Distribution-Api-Version") != "registry/2.0":
-            said = f"/v2/ answers {answer.status_code}, and not as a registry"
-            yield Finding(what, "bad", said, "let the proxy pass everything below /v2/ to the registry")
-            return
-        yield Finding(what, "good", f"/v2/ answers {answer.status_code}, as a registry does")
-        pushed = client.post(f"{url}{_PROBE}", data=_BODY)
-    except OutgoingError as error:
-        yield Finding(what, "bad", str(error), "check the address, the proxy and its certificate")
+    except OSError:
+        yield Finding(what, "bad", f"{cafile} holds no certificate in PEM format", "name a file that does: --cafile")
         return
-    if pushed.status_code == 413:
-        remedy = "let it take bodies of any size (nginx: client_max_body_size 0)"
-        yield Finding(what, "bad", "something on the way refuses bodies of 2 MiB", remedy)
-    else:
-        yield Finding(what, "good", "bodies of 2 MiB reach the registry")
+    try:
+        answer = client.get(f"{url}/v2/")
+    except OutgoingError as error:
+        yield Finding(what, "bad", str(error), _mend(url, str(error)))
+        return
+    if answer.status_code != 401 and answer.headers.get("Docker-Distribution-Api-Version") != "registry/2.0":
+        said = f"/v2/ answers {answer.status_code}, and not as a registry"
+        reason, remedy = _told(answer)
+        yield Finding(what, "bad", f"{said}: {reason}" if reason else said, remedy or _ALL_BELOW)
+        return
+    yield Finding(what, "good", f"/v2/ answers {answer.status_code}, as a registry does")
+    yield _body(what, url, client)
+
+
+def _body(what: str, url: str, client: Guarded) -> Finding:
+    """Send a body that the registry refuses, to see whether it gets there."""
+    try:
+        status = client.post(f"{url}{_PROBE}", data=_BODY).status_code
+    except OutgoingError as error:
+        said = f"a body of 2 MiB does not get through: {error}"
+        return Finding(what, "bad", said, f"see the log of what stands before the registry; {_ANY_SIZE}")
+    if status == 413:
+        return Finding(what, "bad", "something on the way refuses bodies of 2 MiB", _ANY_SIZE)
+    return Finding(what, "good", "bodies of 2 MiB reach the registry")
+
+
+def _mend(url: str, failure: str) -> str:
+    """Return what to do about a registry that can't be asked."""
+    if "is not trusted" in failure:
+        return "name the PEM file of the authority that signed it: --cafile FILE"
+    if "does not speak TLS" in failure:
+        return f"ask http{url.removeprefix('https')}, or let it speak TLS (http.tls)"
+    return "check the address, the proxy and its certificate"
+
+
+def _told(answer: Any) -> tuple[str, str]:
+    """Return reason and remedy of an error document of this registry; empty for any other answer."""
+    try:
+        detail = answer.json()["errors"][0]["detail"]
+        return str(detail["reason"]), str(detail["remedy"])
+    except (ValueError, LookupError, TypeError):
+        return "", ""

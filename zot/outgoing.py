@@ -30,6 +30,12 @@ _PIECE = 64 * 1024
 # What is sent on when a redirect leads to another of the allowed hosts: nothing that says who is asking.
 _HARMLESS = ("accept", "user-agent")
 
+_REASONS = (
+    (socket.gaierror, "its name is not known"),
+    (TimeoutError, "it does not answer"),
+    ((ssl.SSLEOFError, ssl.SSLZeroReturnError, ConnectionResetError, BrokenPipeError), "it cut the connection"),
+)
+
 
 class OutgoingError(Exception):
     """The request was not sent, or its answer not taken. The text names the host and never what was sent to it."""
@@ -182,10 +188,11 @@ def _reason(error: Exception) -> str:
     while cause is not None:
         if isinstance(cause, ssl.SSLCertVerificationError):
             return f"its certificate is not trusted ({cause.verify_message})"
-        if isinstance(cause, socket.gaierror):
-            return "its name is not known"
-        if isinstance(cause, TimeoutError):
-            return "it does not answer"
+        if isinstance(cause, ssl.SSLError) and cause.reason == "WRONG_VERSION_NUMBER":
+            return "it does not speak TLS"
+        for kinds, said in _REASONS:
+            if isinstance(cause, kinds):
+                return said
         if isinstance(cause, OSError) and cause.strerror:
             return cause.strerror
         cause = cause.__cause__ or cause.__context__

@@ -13,7 +13,7 @@ import pytest
 from tests.background import answering
 from tests.certificates import Authority
 from tests.cli.test_commands import run
-from tests.servers import Server
+from tests.servers import Server, running_server
 from zot import checkup
 
 
@@ -66,6 +66,62 @@ def test_a_registry_is_seen_from_outside(config: Path, shared_server: Server) ->
     assert shared_server.request("GET", "/v2/_catalog")[2] == b'{"repositories":[]}'
     done = run("doctor", "--config", str(config), "--url", "http://127.0.0.1:1", "--output", "json")
     assert (done.returncode, states(done)["from outside http://127.0.0.1:1"]) == (1, "bad")
+
+
+def test_an_address_is_whole(config: Path) -> None:
+    """An address without its scheme is wrong use."""
+    done = run("doctor", "--config", str(config), "--url", "127.0.0.1:8080")
+    assert done.returncode == 2
+    assert "write it with its scheme: https://HOST:PORT" in done.stderr
+
+
+def test_what_is_wrong_with_tls_is_said(tmp_path: Path, shared_server: Server) -> None:
+    """An unknown authority, the wrong scheme and a file that is no authority each have their own remedy."""
+    authority = Authority(tmp_path)
+    settings = {"http": {"port": 0, "tls": authority.tls}}
+    with running_server(tmp_path, settings=settings, authority=authority.file) as secure:
+        assert [one.state for one in checkup.outside(secure.url, str(authority.file))] == ["good", "good"]
+        (unknown,) = checkup.outside(secure.url)
+        (plain,) = checkup.outside(secure.url.replace("https", "http"))
+        (no_authority,) = checkup.outside(secure.url, str(secure.log))
+    (encrypted,) = checkup.outside(shared_server.url.replace("http", "https"))
+    assert "--cafile" in unknown.remedy
+    assert "this port speaks HTTPS" in plain.said
+    assert plain.remedy == "use https://"
+    assert "holds no certificate" in no_authority.said
+    assert "does not speak TLS" in encrypted.said
+    assert encrypted.remedy.startswith(f"ask {shared_server.url},")
+
+
+class _Cutting(BaseHTTPRequestHandler):
+    """A proxy that hangs up on bodies, without a word."""
+
+    def do_GET(self) -> None:
+        """Answer as a registry."""
+        self.send_response(200)
+        self.send_header("Docker-Distribution-Api-Version", "registry/2.0")
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+
+    def do_POST(self) -> None:
+        """Hang up."""
+        self.close_connection = True
+
+    def log_message(self, *_: object) -> None:
+        """Say nothing."""
+
+
+def test_a_cut_connection_is_a_finding_of_its_own() -> None:
+    """Who answers small requests and hangs up on a large body is told apart from who can't be reached."""
+    with HTTPServer(("127.0.0.1", 0), _Cutting) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        good, bad = checkup.outside(f"http://127.0.0.1:{server.server_port}")
+        server.shutdown()
+        thread.join()
+    assert good.state == "good"
+    assert "a body of 2 MiB does not get through" in bad.said
+    assert "it cut the connection" in bad.said
 
 
 class _Small(BaseHTTPRequestHandler):

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import shutil
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
 import yaml
 
+from tests.certificates import Authority
 from tests.documents import plain_file
 from zot.config import Config, check, load
 
 SEED = sorted((Path(__file__).parent / "seed").glob("*.json"))
-NAMED = ["server.cert", "server.key", "cacert.cert", "htpasswd", "auth.crt"]
+NAMED = ["cacert.cert", "htpasswd", "auth.crt"]
 
 
 @pytest.fixture(autouse=True)
@@ -22,6 +24,9 @@ def _named_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in NAMED:
         (tmp_path / "test/data" / name).write_text("")
     (tmp_path / "examples").mkdir()
+    issued = Authority(tmp_path)
+    shutil.copy(issued.cert, tmp_path / "test/data/server.cert")
+    shutil.copy(issued.key, tmp_path / "test/data/server.key")
     logins = '{"registry1:5000": {"username": "user", "password": "pass"}}'
     (tmp_path / "examples/sync-auth-filepath.json").write_text(logins)
     monkeypatch.chdir(tmp_path)

@@ -6,12 +6,13 @@ from pathlib import Path
 
 import pytest
 
+from tests.certificates import Authority
 from zot.config import ConfigError, Problem, check
 
 # Line 1 of each file below that does not begin with `storage` or a brace.
 STORAGE = "storage: {rootDirectory: /r}\n"
 AUTH = "http:\n  auth:\n    "
-TLS = "  tls: {cert: here, key: here, cacert: here}\n"
+TLS = "  tls: {cert: cert.pem, key: key.pem, cacert: authority.pem}\n"
 CONTROL = "http:\n  auth: {htpasswd: {path: here}}\n  accessControl:\n    "
 SYNC = "extensions:\n  sync:\n    registries:\n      - "
 
@@ -93,6 +94,9 @@ WRONG = [
     ("http:\n  address: http://localhost\n", 3, "http.address", "write the host only"),
     ("http:\n  tls: {cert: here}\n", 3, "http.tls.key", "name a PEM file, or leave tls out"),
     ("http:\n  tls: {cert: missing, key: here}\n", 3, "http.tls.cert", "name one that is there"),
+    ("http:\n  tls: {cert: here, key: key.pem}\n", 3, "http.tls.cert", "give the server's certificate"),
+    ("http:\n  tls:\n    cert: cert.pem\n    key: here\n", 5, "http.tls.key", "give the key that belongs to the certificate"),
+    ("http:\n  tls:\n    cert: authority.pem\n    key: key.pem\n", 5, "http.tls.key", "give both of one pair"),
     ("http:\n  externalUrl: zot.example.com\n", 3, "http.externalUrl", "write https://zot.example.com"),
     ("http:\n  allowOrigin: ui.example.com\n", 3, "http.allowOrigin", "write a scheme and a host"),
     ('http:\n  realm: say "friend"\n', 3, "http.realm", "use letters and spaces"),
@@ -168,7 +172,8 @@ WRONG = [
 
 @pytest.fixture
 def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A directory that the server is started in, with a file `here`, which holds session keys."""
+    """A directory that the server is started in, with a file `here`, which holds session keys, and a certificate."""
+    Authority(tmp_path)
     (tmp_path / "here").write_text("hashKey: 0123456789")
     monkeypatch.chdir(tmp_path)
     return tmp_path

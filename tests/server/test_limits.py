@@ -7,11 +7,12 @@ import socket
 import subprocess
 import time
 from collections.abc import Callable
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 
 import pytest
 
+from tests.certificates import Authority
 from tests.images import digest_of
 from tests.server.test_reload import hang_up, written
 from tests.servers import running_server
@@ -40,20 +41,37 @@ def test_a_rate_holds_over_all_workers(tmp_path: Path) -> None:
         assert {server.request("POST", "/v2/a/blobs/uploads/")[0] for _ in range(60)} == {202}
 
 
-def test_a_refused_push_is_told_so(tmp_path: Path) -> None:
-    """A client that sends a large body too often gets its 429, whole, and is not waited for."""
-    settings = {"http": {"port": 0, "ratelimit": {"rate": 1}}}
-    with running_server(tmp_path, settings=settings) as server:
-        content = b"x" * (8 * 1024 * 1024)
-        where = f"/v2/a/blobs/uploads/?digest={digest_of(content)}"
-        statuses = []
-        for _ in range(2):
-            try:
-                statuses.append(server.request("POST", where, content)[0])
-            except OSError:
-                # It may be told while it still sends.
-                statuses.append(429)
-        assert statuses == [201, 429]
+@pytest.mark.parametrize("secure", [False, True], ids=["plain", "TLS"])
+def test_a_refused_push_is_told_so(tmp_path: Path, secure: bool) -> None:
+    """A client that sends a large body too often, and reads only when it has sent, gets its 429 each time."""
+    authority = Authority(tmp_path)
+    http = {"port": 0, "ratelimit": {"rate": 1}} | ({"tls": authority.tls} if secure else {})
+    content = b"x" * (8 * 1024 * 1024)
+    where = f"/v2/a/blobs/uploads/?digest={digest_of(content)}"
+    with running_server(tmp_path, settings={"http": http}, authority=authority.file if secure else None) as server:
+        statuses = {server.request("POST", where, content)[0] for _ in range(12)}
+        assert 429 in statuses
+        assert statuses <= {201, 429}
+
+
+@pytest.mark.parametrize("secure", [False, True], ids=["plain", "TLS"])
+def test_a_head_that_is_dripped_ends(tmp_path: Path, secure: bool) -> None:
+    """A client that sends the head of its request byte by byte is cut off in the end; others are served meanwhile."""
+    authority = Authority(tmp_path)
+    http = {"port": 0, "readTimeout": "2s"} | ({"tls": authority.tls} if secure else {})
+    with (
+        running_server(tmp_path, settings={"http": http}, authority=authority.file if secure else None) as server,
+        closing(server.connect()) as dripping,
+    ):
+        dripping.connect()
+        head = b"GET /v2/ HTTP/1.1\r\nX-Long: " + b"x" * 600
+        sent = 0
+        with suppress(OSError):
+            for sent in range(len(head)):
+                dripping.sock.send(head[sent : sent + 1])
+                time.sleep(0.05)
+        assert 0 < sent < len(head) - 1
+        assert server.request("GET", "/v2/")[0] == 200
 
 
 def test_silence_has_two_limits(tmp_path: Path) -> None:

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import fcntl
 import http.client
 import json
 import os
 import socket
 import ssl
 import subprocess
+import termios
 import time
 from collections.abc import Iterator
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -192,15 +195,20 @@ def test_a_broken_pair_is_refused(server: Server, authority: Authority) -> None:
     ("cert", "key", "problem"),
     [
         ("cert.pem", "none.pem", "http.tls.key: the file none.pem can't be read: no such file or directory"),
-        ("cert.pem", "bad.pem", "are no certificate and key in PEM format"),
-        ("cert.pem", "encrypted.pem", "are no certificate and key in PEM format"),
-        ("cert.pem", "other/key.pem", "is not the key of http.tls.cert cert.pem"),
+        ("bad.pem", "key.pem", "http.tls.cert: bad.pem holds no certificate in PEM format"),
+        ("cert.pem", "bad.pem", "http.tls.key: bad.pem holds no key in PEM format"),
+        (
+            "cert.pem",
+            "encrypted.pem",
+            "http.tls.key: encrypted.pem is encrypted with a pass phrase; store it",
+        ),
+        ("cert.pem", "other/key.pem", "http.tls.key: other/key.pem is not the key of cert.pem; give both of one pair"),
     ],
 )
 def test_what_is_wrong_at_start_is_said_in_one_line(
     tmp_path: Path, authority: Authority, cert: str, key: str, problem: str
 ) -> None:
-    """A certificate or key that can't be used stops the start with one line and status 1."""
+    """A certificate or key that can't be used stops the start with one line and status 1, and verify says the same."""
     (tmp_path / "bad.pem").write_text("bad")
     encrypted = ["openssl", "pkey", "-in", str(authority.key), "-aes128", "-passout", "pass:x", "-out", "encrypted.pem"]
     subprocess.run(encrypted, cwd=tmp_path, check=True)
@@ -208,10 +216,21 @@ def test_what_is_wrong_at_start_is_said_in_one_line(
     Authority(tmp_path / "other")
     settings = completed(tmp_path / "root", {"http": {"port": 0, "tls": {"cert": cert, "key": key}}})
     (tmp_path / "config.json").write_text(json.dumps(settings))
-    command = zot("serve", "config.json")
-    done = subprocess.run(
-        command, cwd=tmp_path, env=environment(), capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL
-    )
-    assert done.returncode == 1
-    assert problem in done.stderr
-    assert done.stderr.count("\n") == 1
+    for arguments in (["serve", "config.json"], ["verify", "--quiet", "config.json"]):
+        # Nobody is asked at the terminal, though there is one.
+        terminal, other = os.openpty()
+        done = subprocess.run(
+            zot(*arguments), cwd=tmp_path, env=environment(), capture_output=True, text=True, check=False, stdin=other,
+            preexec_fn=partial(_controlled_by, other), timeout=60,
+        )  # fmt: skip
+        os.close(terminal)
+        os.close(other)
+        assert done.returncode == 1
+        assert problem in done.stderr
+        assert done.stderr.startswith("config.json:1:")
+
+
+def _controlled_by(terminal: int) -> None:
+    """Give this process a terminal, as a shell does."""
+    os.setsid()
+    fcntl.ioctl(terminal, termios.TIOCSCTTY, 0)

@@ -55,7 +55,8 @@ class Http(Section):
     )  # fmt: skip
     read_timeout: Duration = setting(
         _MINUTE,
-        "How long a client may send nothing in the middle of a request; 0 is no limit.",
+        "How long a client may send nothing in the middle of a request, and how long the head of one may take in all; "
+        "0 is no limit, and two minutes for a head.",
     )
     write_timeout: Duration = setting(
         _MINUTE,

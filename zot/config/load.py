@@ -10,7 +10,7 @@ from zot.config.model import Config
 from zot.config.problems import ConfigError, Problem
 from zot.config.reading import read_section
 from zot.config.rules import findings
-from zot.config.side_files import check_file, named_files
+from zot.config.side_files import check_file, check_pair, named_files
 
 
 class Checked(NamedTuple):
@@ -26,14 +26,17 @@ def default_config(root: str, *, port: int = 8080) -> Config:
 
 
 def load(file: str) -> Config:
-    """Read and check a file. Raises `ConfigError`."""
-    checked = check(file)
+    """Read and check a file. Raises `ConfigError`.
+
+    Whether certificate and key belong together is not asked: a running server knows, and they may be about to change.
+    """
+    checked = check(file, pair=False)
     if checked.config is None:
         raise ConfigError(checked.problems)
     return checked.config
 
 
-def check(file: str, environ: Mapping[str, str] = os.environ) -> Checked:
+def check(file: str, environ: Mapping[str, str] = os.environ, *, pair: bool = True) -> Checked:
     """Read a file and tell all that is wrong with it. Raises `ConfigError` if there is nothing to check."""
     reading = read_section(file, Config, environ)
     elsewhere: list[Problem] = []
@@ -46,6 +49,8 @@ def check(file: str, environ: Mapping[str, str] = os.environ) -> Checked:
                 elsewhere += wrong
             elif wrong:
                 reading.add(named.path, wrong, "name one that is there and can be read")
+        if pair and (unfit := check_pair(reading.section)) is not None:
+            reading.add(("http", "tls", unfit.name), unfit.problem, unfit.remedy)
     problems = [*reading.shown(), *elsewhere]
     is_valid = all(problem.warning for problem in problems)
     return Checked(reading.section if is_valid else None, problems)

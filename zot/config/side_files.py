@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import ssl
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple, TypeVar
@@ -10,6 +11,7 @@ from typing import NamedTuple, TypeVar
 from zot.config.auth import Auth
 from zot.config.model import Config
 from zot.config.nodes import KeyPath
+from zot.config.pair import UnfitPair, load_pair
 from zot.config.problems import ConfigError, Problem
 from zot.config.reading import read_section
 from zot.config.section import REQUIRED, Section, setting
@@ -110,6 +112,21 @@ def check_file(named: Named, environ: Mapping[str, str]) -> str | list[Problem]:
         except ConfigError as error:
             return error.problems
     return ""
+
+
+def check_pair(config: Config) -> UnfitPair | None:
+    """Return what is wrong with the server's certificate and key, if both can be read."""
+    tls = config.http.tls
+    if tls is None or not tls.cert or not tls.key:
+        return None
+    try:
+        load_pair(ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER), tls.cert, tls.key)
+    except UnfitPair as error:
+        return error
+    except OSError:
+        # A file that can't be read is told of where all of them are looked at.
+        return None
+    return None
 
 
 def read_side_file(file: str, holds: type[S], environ: Mapping[str, str] = os.environ) -> S:

@@ -8,6 +8,7 @@ import ssl
 import threading
 from typing import Any
 
+from zot.config.pair import UnfitPair, load_pair
 from zot.errors import StartupError
 from zot.server.listening import Timeouts
 from zot.server.stamps import stamp
@@ -71,10 +72,9 @@ class Certificates:
         context.set_alpn_protocols(["http/1.1"])
         context.sslsocket_class = Connection
         try:
-            # Without the function OpenSSL would ask at the terminal for the password of an encrypted key.
-            context.load_cert_chain(self.cert, self.key, password=lambda: "")
-        except (ssl.SSLError, ValueError) as error:
-            raise _explain(error, self.cert, self.key) from error
+            load_pair(context, self.cert, self.key)
+        except UnfitPair as error:
+            raise StartupError(f"http.tls.{error.name} {error.problem}", error.remedy) from error
         if self._cacert is not None:
             _ask_for_certificates(context, self._cacert)
         return context
@@ -137,12 +137,3 @@ def _check_readable(key: str, file: str) -> None:
         raise StartupError(
             f"{key} {file} can't be read: {os.strerror(error.errno or 0)}", "name a file that this user may read"
         ) from error
-
-
-def _explain(error: Exception, cert: str, key: str) -> StartupError:
-    if getattr(error, "reason", None) == "KEY_VALUES_MISMATCH":
-        return StartupError(f"http.tls.key {key} is not the key of http.tls.cert {cert}", "give both of one pair")
-    return StartupError(
-        f"http.tls.cert {cert} and http.tls.key {key} are no certificate and key in PEM format",
-        "give the certificate, followed by those that lead to its authority, and its key without a password",
-    )

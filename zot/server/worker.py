@@ -22,6 +22,7 @@ from gunicorn.workers.gthread import ThreadWorker
 
 from zot.api.guard import CERTIFICATE
 from zot.errors import RegistryError
+from zot.server.parting import part
 
 Application = Callable[[MutableMapping[str, Any], Callable[..., Any]], Iterable[bytes]]
 
@@ -106,6 +107,11 @@ class Worker(ThreadWorker):
     _complained = 0.0
     _taken = 0
 
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        # Connections whose request has begun and whose head is not whole, and since when.
+        self._heads: dict[Any, float] = {}
+
     def init_signals(self) -> None:
         """Take signals from now on, also those that came since the fork."""
         super().init_signals()
@@ -118,6 +124,7 @@ class Worker(ThreadWorker):
 
     def handle_request(self, req: Any, conn: Any) -> Any:
         """Serve one request, which its body leads back to."""
+        self._heads.pop(conn, None)
         req.body.request = req
         return super().handle_request(req, conn)
 
@@ -170,13 +177,30 @@ class Worker(ThreadWorker):
         between costs two hops between threads; so the thread waits a moment for it, if no other request waits for a
         thread.
         """
-        result = super().handle(conn)
+        result = self._handle_one(conn)
         while result is True and (_has_decrypted(conn.sock) or self._may_stay(conn.sock)):
-            result = super().handle(conn)
+            result = self._handle_one(conn)
         if result is False and conn.initialized:
             # It lingers for the client to close too; here, and not in the poll loop, where everybody would wait.
-            conn.close(graceful=True)
+            part(conn.sock)
         return result
+
+    def _handle_one(self, conn: Any) -> Any:
+        self._heads[conn] = time.monotonic()
+        try:
+            return super().handle(conn)
+        finally:
+            self._heads.pop(conn, None)
+
+    def _end_slow_heads(self, now: float) -> None:
+        """Cut off clients that drip the head of a request: each byte is progress, so nothing else ends them.
+
+        The thread that reads there sees the end of its connection, past TLS, and closes it.
+        """
+        for conn, since in self._heads.copy().items():
+            if now - since > self.cfg.keepalive:
+                with suppress(OSError):
+                    socket.socket.shutdown(conn.sock, socket.SHUT_RD)
 
     def _may_stay(self, connection: socket.socket) -> bool:
         return bool(self.alive) and self._taken <= self.cfg.threads and _is_readable_soon(connection)
@@ -186,6 +210,7 @@ class Worker(ThreadWorker):
         now = time.monotonic()
         if now - self._noted >= 1.0:
             self._noted = now
+            self._end_slow_heads(now)
             super().notify()
 
     def handle_error(self, req: Any, client: Any, addr: Any, exc: BaseException) -> None:
