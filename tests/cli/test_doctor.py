@@ -93,37 +93,6 @@ def test_what_is_wrong_with_tls_is_said(tmp_path: Path, shared_server: Server) -
     assert encrypted.remedy.startswith(f"ask {shared_server.url},")
 
 
-class _Cutting(BaseHTTPRequestHandler):
-    """A proxy that hangs up on bodies, without a word."""
-
-    def do_GET(self) -> None:
-        """Answer as a registry."""
-        self.send_response(200)
-        self.send_header("Docker-Distribution-Api-Version", "registry/2.0")
-        self.send_header("Content-Length", "0")
-        self.end_headers()
-
-    def do_POST(self) -> None:
-        """Hang up."""
-        self.close_connection = True
-
-    def log_message(self, *_: object) -> None:
-        """Say nothing."""
-
-
-def test_a_cut_connection_is_a_finding_of_its_own() -> None:
-    """Who answers small requests and hangs up on a large body is told apart from who can't be reached."""
-    with HTTPServer(("127.0.0.1", 0), _Cutting) as server:
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
-        good, bad = checkup.outside(f"http://127.0.0.1:{server.server_port}")
-        server.shutdown()
-        thread.join()
-    assert good.state == "good"
-    assert "a body of 2 MiB does not get through" in bad.said
-    assert "it cut the connection" in bad.said
-
-
 class _Small(BaseHTTPRequestHandler):
     """A proxy that takes no bodies worth speaking of."""
 
@@ -157,6 +126,23 @@ def test_a_proxy_that_refuses_large_bodies_is_found(small_proxy: str) -> None:
     """The finding names the remedy."""
     *_, last = checkup.outside(small_proxy)
     assert (last.state, "client_max_body_size" in last.remedy) == ("bad", True)
+
+
+class _Cutting(_Small):
+    """A proxy that hangs up on bodies, without a word."""
+
+    def do_POST(self) -> None:
+        """Hang up."""
+        self.close_connection = True
+
+
+def test_a_cut_connection_is_a_finding_of_its_own() -> None:
+    """Who answers small requests and hangs up on a large body is told apart from who can't be reached."""
+    with HTTPServer(("127.0.0.1", 0), _Cutting) as server, answering(server):
+        good, bad = checkup.outside(f"http://127.0.0.1:{server.server_port}")
+    assert good.state == "good"
+    assert "a body of 2 MiB does not get through" in bad.said
+    assert "it cut the connection" in bad.said
 
 
 def test_certificates_are_looked_at(tmp_path: Path) -> None:
