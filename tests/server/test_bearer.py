@@ -11,8 +11,10 @@ from typing import Any
 import pytest
 
 from tests.auth.tokens import SERVICE, Signer
+from tests.certificates import replace
 from tests.images import digest_of
 from tests.server.test_logins import basic, write_users
+from tests.server.test_reload import hang_up
 from tests.servers import Server, running_server
 
 REALM = "https://auth.example/token"
@@ -158,3 +160,28 @@ def test_access_control_narrows_a_token(controlled: Server, signer: Signer) -> N
     for sent, status in (({}, 200), (bearer(signer.token()), 401), (bearer(signer.token(*everything, sub="")), 200)):
         assert controlled.request("GET", blob, headers=sent)[0] == status
     assert push(controlled, "open/app", signer.token(*everything, sub=""))[0] == 401
+
+
+def test_the_token_server_gets_a_new_key(tmp_path: Path) -> None:
+    """Old key, both, new: workers believe what the file holds, with SIGHUP or without; a bad one changes nothing."""
+    old, new = Signer(), Signer("other-rsa")
+    file = tmp_path / "token.pem"
+    with running_server(tmp_path, "--workers", "3", settings=settings(tmp_path, old)) as server:
+
+        def believed() -> list[set[int]]:
+            signed = [bearer(one.token()) for one in (old, new)]
+            return [{server.request("GET", "/v2/", headers=headers)[0] for _ in range(9)} for headers in signed]
+
+        assert believed() == [{200}, {401}]
+        replace(file, old.public_pem + new.public_pem)
+        hang_up(server)
+        assert believed() == [{200}, {200}]
+        replace(file, new.public_pem)
+        assert believed() == [{401}, {200}]
+        replace(file, b"no key at all")
+        hang_up(server)
+        assert believed() == [{401}, {200}]
+        assert "token.pem" in server.log.read_text()
+        replace(file, old.public_pem)
+        hang_up(server)
+        assert believed() == [{200}, {401}]

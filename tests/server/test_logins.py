@@ -12,7 +12,9 @@ from typing import Any
 import bcrypt
 import pytest
 
+from tests.certificates import replace
 from tests.hostile.wire import Wire
+from tests.server.test_reload import hang_up
 from tests.servers import Server, running_server
 
 CANARY = "c4n4ry-0f-a-password"
@@ -96,3 +98,29 @@ def test_failures_that_wait_leave_threads_free(guarded: Server) -> None:
     assert right == [200] * 10
     assert set(statuses) == {401, 429}
     assert all("retry-after" in headers for status, headers, _ in answers if status == 429)
+
+
+def test_keys_that_sign_sessions(tmp_path: Path) -> None:
+    """With sessionKeysFile a session is good on every worker and after a restart; another key, by SIGHUP, ends it."""
+    write_users(tmp_path / "htpasswd", alice=CANARY)
+    keys = tmp_path / "keys.json"
+    replace(keys, b'{"hashKey": "one-key-of-thirty-two-characters", "encryptKey": "another-one-with-32-characters.."}')
+    config = write_config(tmp_path, auth={"sessionKeysFile": str(keys)})
+
+    def begin(server: Server) -> dict[str, str]:
+        cookie = server.request("GET", "/v2/", headers=basic("alice", CANARY))[1]["set-cookie"]
+        return {"Cookie": cookie.partition(";")[0]}
+
+    def answers(server: Server, session: dict[str, str]) -> set[int]:
+        return {server.request("GET", "/v2/_catalog", headers=session)[0] for _ in range(9)}
+
+    with running_server(tmp_path, "--workers", "3", config=config) as server:
+        first = begin(server)
+        assert answers(server, first) == {200}
+    with running_server(tmp_path, "--workers", "3", config=config) as server:
+        assert answers(server, first) == {200}
+        replace(keys, b'{"hashKey": "two-key-of-thirty-two-characters"}')
+        hang_up(server)
+        assert answers(server, first) == {401}
+        assert answers(server, begin(server)) == {200}
+        assert "-key-of-thirty" not in server.log.read_text()
