@@ -8,6 +8,7 @@ from functools import partial
 
 from flask import Flask
 from prometheus_client import CollectorRegistry
+from prometheus_client.registry import Collector
 from prometheus_flask_exporter import PrometheusMetrics
 from prometheus_flask_exporter.multiprocess import GunicornPrometheusMetrics
 
@@ -16,7 +17,7 @@ from zot.api.cors import Application, Cors
 from zot.api.distribution import RepositoryConverter, distribution
 from zot.api.entrance import Entrance
 from zot.api.guard import Guard, check_guarded
-from zot.api.metrics import health, metrics
+from zot.api.metrics import State, health, metrics
 from zot.api.rates import Limits, Rates, Table
 from zot.api.rendering import register_errors
 from zot.api.sessions import keep_sessions
@@ -28,12 +29,17 @@ from zot.auth.sessions import Sessions
 from zot.config import Config
 from zot.config.publication import Live, Publication
 from zot.cores import Cores
+from zot.jobs.metrics import Looked
+from zot.jobs.slots import Slots
 from zot.logs import set_level
 from zot.oci import media_types
 from zot.registry import paths
 from zot.registry.opening import open_stores
 from zot.registry.rules import retention_of
 from zot.registry.stores import Stores
+
+# The directory that the processes of a server share, if this is one of them; so called by the library of the counters.
+_SHARED = "PROMETHEUS_MULTIPROC_DIR"
 
 
 def create_app(config: Config, publication: Publication | None = None, *, threads: int = 32) -> Flask:
@@ -43,7 +49,7 @@ def create_app(config: Config, publication: Publication | None = None, *, thread
     a file that the configuration names, can't be used.
     """
     telemetry = _telemetry(config)
-    stores = open_stores(config) if telemetry is None else open_stores(config, telemetry.copied, telemetry.damaged)
+    stores = _stores(config, telemetry)
     storage = stores.default.storage
     keys, sessions = ApiKeys(storage, paths.API_KEYS), Sessions(storage, paths.SESSIONS)
     opener = Opener(threads, keys, sessions, partial(People, storage, paths.PEOPLE))
@@ -57,7 +63,7 @@ def create_app(config: Config, publication: Publication | None = None, *, thread
     app.register_blueprint(health(stores, guard))
     if telemetry is not None and config.extensions.metrics is not None:
         path = config.extensions.metrics.prometheus.path
-        app.register_blueprint(metrics(path, stores, guard, _exporter(app, telemetry)))
+        app.register_blueprint(metrics(path, guard, _exporter(app, telemetry), _looked(config, stores)))
     register_errors(app)
     app.extensions["guard"] = guard
     keep_sessions(app, lambda: guard.authority)
@@ -110,13 +116,32 @@ def _accepted(config: Config) -> frozenset[str]:
 
 def _telemetry(config: Config) -> Telemetry | None:
     """Return what counts requests, if the configuration asks for metrics."""
-    if config.extensions.metrics is None or not config.extensions.metrics.enable:
+    if not config.extensions.shows_metrics:
         return None
     return Telemetry(CollectorRegistry(), shared_names())
 
 
+def _stores(config: Config, telemetry: Telemetry | None) -> Stores:
+    """Open the stores, and watch what they do if there are metrics."""
+    if telemetry is None:
+        return open_stores(config)
+    stores = open_stores(config, telemetry.copied, telemetry.damaged)
+    for route, store in stores.by_route():
+        telemetry.time_locks(route, store.storage)
+    return stores
+
+
+def _looked(config: Config, stores: Stores) -> list[Collector]:
+    """Return what the metrics show that is looked at when somebody asks; some of it only a server with others has."""
+    shared = os.environ.get(_SHARED)
+    if shared is None:
+        return [State(stores)]
+    slots = Slots(shared, config.scheduler.num_workers)
+    return [State(stores), Looked(shared, slots, (route for route, _ in stores.by_route()))]
+
+
 def _exporter(app: Flask, telemetry: Telemetry) -> PrometheusMetrics:
     """Return what shows the counters of all processes; it registers no route, and counts nothing by itself."""
-    if "PROMETHEUS_MULTIPROC_DIR" in os.environ:
+    if _SHARED in os.environ:
         return GunicornPrometheusMetrics(app, export_defaults=False)
     return PrometheusMetrics(app, path=None, export_defaults=False, registry=telemetry.registry)

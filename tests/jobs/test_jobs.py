@@ -20,6 +20,7 @@ from zot.jobs.lease import HeldError, LostError
 from zot.jobs.records import Record
 from zot.jobs.running import Run, run
 from zot.jobs.scheduler import Scheduler, Timing, into_window
+from zot.jobs.slots import Slots
 from zot.registry import paths
 from zot.registry.store import Store
 from zot.storage.filesystem import Filesystem
@@ -193,7 +194,7 @@ def test_the_last_run_decides_about_the_next(ended: float | None, interval: floa
         record.ended = time.time() + ended
         records.save(storage, record)
         records.begin(storage, Record("gc", "hand"))
-    scheduler = Scheduler(storage, "/", "{}", [], 1)
+    scheduler = Scheduler(storage, "/", "{}", [], Slots("/nowhere", 1))
     planned = scheduler._next_run(Timing("gc", interval))
     assert planned is not None
     assert abs(planned - time.time() - waits) < 5

@@ -17,6 +17,7 @@ from pathlib import Path
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from tests.images import digest_of
 from tests.server.test_serving import leaders, push_image
 from tests.servers import Server, running_server, wait_until, workers
 
@@ -30,7 +31,7 @@ def server(tmp_path: Path) -> Iterator[Server]:
         yield running
 
 
-def sample(server: Server, name: str, **labels: str) -> float:
+def sample(server: Server, name: str, /, **labels: str) -> float:
     """Return the sum of the samples of a name that have these labels."""
     text = server.request("GET", "/metrics")[2].decode()
     return sum(
@@ -98,6 +99,52 @@ def test_promtool_finds_nothing_to_mend(server: Server, need: Callable[..., str]
     text = server.request("GET", "/metrics")[2]
     done = subprocess.run([need("promtool"), "check", "metrics"], input=text, capture_output=True, check=False)
     assert (done.returncode, done.stdout, done.stderr) == (0, b"", b"")
+
+
+def test_locks_are_timed(server: Server) -> None:
+    """Each lock that a push and a delete take is counted, by store and kind."""
+    push_image(server, "a", "v1")
+    assert server.request("DELETE", "/v2/a/manifests/v1")[0] == 202
+    name = "zot_storage_lock_latency_seconds_count"
+    assert sample(server, name, store="/", lock_type="RLock") > 0
+    assert sample(server, name, store="/", lock_type="RWLock") > 0
+
+
+def test_sizes_of_repositories(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The leaders find out how large the repositories of all stores are, and look again."""
+    monkeypatch.setenv("ZOT_LOOK_SECONDS", "1")
+    sub_paths = {"/b": {"rootDirectory": str(tmp_path / "b")}}
+    with running_server(tmp_path, "--workers", "2", settings=METRICS | {"storage": {"subPaths": sub_paths}}) as server:
+        for name in ("a", "b/c"):
+            push_image(server, name, "v1")
+        held = {name: sum(file.stat().st_size for file in (tmp_path / where / "blobs").rglob("*") if file.is_file())
+                for name, where in (("a", "root/a"), ("b/c", "b/b/c"))}  # fmt: skip
+        assert min(held.values()) > 0
+        for name, size in held.items():
+            wait_until(lambda: sample(server, "zot_repo_storage_bytes", repo=name) == size, f"{name} has its size", 30)  # noqa: B023
+        assert server.request("POST", f"/v2/a/blobs/uploads/?digest={digest_of(b'more')}", b"more")[0] == 201
+        wait_until(lambda: sample(server, "zot_repo_storage_bytes", repo="a") > held["a"], "it has grown", 30)
+
+
+def test_jobs_are_counted(tmp_path: Path) -> None:
+    """Places for jobs, what becomes of jobs, and how long they took: the sums are right though leaders are killed."""
+    storage = {"gcInterval": "1s", "subPaths": {"/b": {"rootDirectory": str(tmp_path / "b"), "gc": True}}}
+    settings = METRICS | {"storage": storage, "scheduler": {"numWorkers": 3}}
+    with running_server(tmp_path, "--workers", "2", settings=settings) as server:
+        took = "zot_scheduler_workers_tasks_duration_seconds_count"
+        wait_until(lambda: sample(server, took, name="gc") >= 3, "jobs were run", 60)
+        wait_until(lambda: sample(server, "zot_gc_runs_total", error="false") >= 3, "their results are there")
+        assert sample(server, "zot_scheduler_workers") == 3
+        assert (
+            sample(server, "zot_scheduler_generators_status") == sample(server, "zot_scheduler_generators_total") == 2
+        )
+        assert sample(server, "zot_scheduler_tasksqueue_length") == 0
+        before, victims = sample(server, took, name="gc"), leaders(server)
+        for victim in victims:
+            os.kill(victim, signal.SIGKILL)
+        wait_until(lambda: sample(server, "zot_scheduler_generators_total") == 4, "there are new leaders", 30)
+        assert sample(server, "zot_scheduler_generators_status") == 2
+        assert sample(server, took, name="gc") >= before
 
 
 @pytest.mark.e2e

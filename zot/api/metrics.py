@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 
 from flask import Blueprint, Response
@@ -38,7 +38,7 @@ class HealthViews:
 
 
 class State(Collector):
-    """What is not counted but looked at when somebody asks."""
+    """What the server is, and what goes on in its stores."""
 
     def __init__(self, stores: Stores) -> None:
         self._stores = stores
@@ -59,10 +59,11 @@ class State(Collector):
 class MetricsViews:
     """The view that shows what was counted."""
 
-    def __init__(self, stores: Stores, exporter: PrometheusMetrics) -> None:
+    def __init__(self, exporter: PrometheusMetrics, looked: Iterable[Collector]) -> None:
         self._exporter = exporter
         self._state = CollectorRegistry()
-        self._state.register(State(stores))
+        for collector in looked:
+            self._state.register(collector)
 
     def metrics(self) -> Response:
         """Show the counters of all processes in Prometheus' text format."""
@@ -81,8 +82,8 @@ def health(stores: Stores, guard: Guard) -> Blueprint:
     return blueprint
 
 
-def metrics(path: str, stores: Stores, guard: Guard, exporter: PrometheusMetrics) -> Blueprint:
-    """Make the blueprint of the metrics."""
+def metrics(path: str, guard: Guard, exporter: PrometheusMetrics, looked: Iterable[Collector]) -> Blueprint:
+    """Make the blueprint of the metrics; `looked` yield what is not counted but looked at when somebody asks."""
     blueprint = Blueprint("metrics", __name__)
-    Routes(blueprint, guard).add(path, ["GET"], Action.METRICS, MetricsViews(stores, exporter).metrics)
+    Routes(blueprint, guard).add(path, ["GET"], Action.METRICS, MetricsViews(exporter, looked).metrics)
     return blueprint

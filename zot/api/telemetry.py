@@ -9,14 +9,20 @@ from __future__ import annotations
 import fcntl
 import os
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Summary
+from prometheus_client.multiprocess import mark_process_dead
+
+from zot.storage.protocol import Storage
 
 OTHER = "other"
 NONE = "N/A"
 MOST_REPOSITORIES = 1000
 _METHODS = frozenset(("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"))
+_LOCK_BUCKETS = (0.001, 0.01, 0.1, 1, 5, 10, 15, 30, 60)
 _BUCKETS = (0.05, 0.5, 1, 5, 30, 60, 600)
 
 
@@ -80,6 +86,10 @@ class Telemetry:
         self._damages = Counter(
             "zot_storage_damages", "Content found missing or wrong when it was used.", registry=registry
         )
+        self._locks = Histogram(
+            "zot_storage_lock_latency_seconds", "How long requests waited for a repository's lock and held it.",
+            ["store", "lock_type"], buckets=_LOCK_BUCKETS, registry=registry,
+        )  # fmt: skip
         self._leaders = Gauge(
             "zot_leader_up", "Whether the leader process of a store runs.", ["store"],
             multiprocess_mode="mostrecent", registry=registry,
@@ -95,8 +105,22 @@ class Telemetry:
         """Count content that was found damaged."""
         self._damages.inc()
 
-    def leader(self, store: str, is_up: bool) -> None:
+    def time_locks(self, store: str, storage: Storage) -> None:
+        """Count how long this process' locks of a store take from now on: the waiting and the holding, as zot does."""
+        lock = storage.lock
+        shared_ones, exclusive_ones = (self._locks.labels(store, kind) for kind in ("RLock", "RWLock"))
+
+        @contextmanager
+        def timed(name: str, *, shared: bool) -> Iterator[None]:
+            with (shared_ones if shared else exclusive_ones).time(), lock(name, shared=shared):
+                yield
+
+        storage.lock = timed  # type: ignore[method-assign]  # no driver need know that it is watched
+
+    def leader(self, store: str, pid: int, is_up: bool) -> None:
         """Note that the leader process of a store was started, or has ended; only the master calls this."""
+        if not is_up:
+            mark_process_dead(pid)  # type: ignore[no-untyped-call]  # the library has no types here
         self._leaders.labels(store).set(is_up)
         self._leader_starts.labels(store).inc(is_up)
 

@@ -144,3 +144,8 @@ class Extensions(Section):
         name="apikey",
         needless="http.auth.apikey is what counts",
     )
+
+    @property
+    def shows_metrics(self) -> bool:
+        """Whether there are metrics."""
+        return self.metrics is not None and self.metrics.enable

@@ -9,7 +9,9 @@ from zot.config.values import NO_SECRET, Many, Secret
 class Scheduler(Section):
     """How much is done beside serving."""
 
-    num_workers: int = setting(0, "How many jobs of a store run at once, each a process of its own; 0 is two.", ge=0)
+    num_workers: int = setting(
+        0, "How many jobs run at once on this server, each a process of its own; 0 is two.", ge=0
+    )
 
 
 class ClusterTls(Section):

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from typing import NamedTuple
 
 from zot.auth.sessions import Sessions
+from zot.jobs.sizes import Sizes
 from zot.registry import paths, uploads
 from zot.registry.keeping import Keeper, absence
 from zot.registry.store import Store
@@ -29,10 +30,13 @@ class Duty(NamedTuple):
 
 
 @contextmanager
-def taken_up(stores: Stores, route: str, is_stopping: Callable[[], bool]) -> Iterator[list[Duty]]:
+def taken_up(
+    stores: Stores, route: str, is_stopping: Callable[[], bool], measured: str | None = None
+) -> Iterator[list[Duty]]:
     """Take up the duties of the store at a route, the most urgent first.
 
-    At the end do for the last time what can't wait for a next leader.
+    The sizes of repositories are left in the directory `measured`, if there is one. At the end do for the last time
+    what can't wait for a next leader.
     """
     store = stores.at(route)
     sweeps = [Duty(lambda: sweep_uploads(store), pace=3600), Duty(lambda: sweep_sessions(store), pace=3600)]
@@ -43,6 +47,8 @@ def taken_up(stores: Stores, route: str, is_stopping: Callable[[], bool]) -> Ite
     attempt(lambda: store.storage.write(paths.LEADING, b""))
     # Tests do not want to wait for a minute.
     pace = float(os.environ.get("ZOT_LOOK_SECONDS", "60"))
+    if measured is not None:
+        sweeps.append(Duty(Sizes(store, route, measured, pace).look_on, pace=1))
     yield [Duty(keeper.project_dirty, pace=1), Duty(lambda: keeper.look(is_stopping), pace), *sweeps]
     for last in (keeper.project_dirty, keeper.leave, lambda: store.storage.delete(paths.LEADING)):
         attempt(last)

@@ -1,6 +1,6 @@
 """The leader process: one per store, started and watched by the server's master.
 
-    python -m zot.jobs.leader --parent PID [--store ROUTE] < configuration.json
+    python -m zot.jobs.leader --parent PID --shared DIRECTORY [--store ROUTE] < configuration.json
 
 It waits for the leader's lock of the store, which another server on the same store may hold, and then sees to its
 duties until it is told to stop (SIGTERM) or its parent is gone.
@@ -22,7 +22,8 @@ from zot.config import Config
 from zot.errors import StartupError
 from zot.jobs import duties
 from zot.jobs.duties import Duty
-from zot.jobs.scheduler import PROCESSES, SHORTEST_SCRUB, Scheduler, Timing
+from zot.jobs.scheduler import SHORTEST_SCRUB, Scheduler, Timing
+from zot.jobs.slots import Slots
 from zot.logs import configure
 from zot.registry.opening import open_stores
 from zot.storage.protocol import Lapsed, Storage, StorageError, Unavailable
@@ -117,11 +118,6 @@ def timings(config: Config, route: str) -> list[Timing]:
     return found
 
 
-def processes(config: Config) -> int:
-    """Return how many jobs may run at a time."""
-    return config.scheduler.num_workers or PROCESSES
-
-
 class _Stop(BaseException):
     """Raised in the main thread by the signal handler; a `BaseException` as KeyboardInterrupt is."""
 
@@ -130,6 +126,7 @@ def main(arguments: list[str]) -> int:
     """Read the configuration from standard input and lead."""
     parser = argparse.ArgumentParser(prog="zot.jobs.leader")
     parser.add_argument("--parent", type=int, required=True)
+    parser.add_argument("--shared", required=True, metavar="DIRECTORY", help="what the server's processes share")
     parser.add_argument("--store", default="/", metavar="ROUTE", help="lead the store of this sub-path")
     options = parser.parse_args(arguments)
     config = Config.from_json(sys.stdin.read())
@@ -144,12 +141,14 @@ def main(arguments: list[str]) -> int:
     signal.signal(signal.SIGTERM, leader.stop)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
-    scheduler = Scheduler(storage, options.store, config.to_json(), timings(config, options.store), processes(config))
+    slots = Slots(options.shared, config.scheduler.num_workers)
+    scheduler = Scheduler(storage, options.store, config.to_json(), timings(config, options.store), slots)
 
     @contextmanager
     def take_up() -> Iterator[list[Duty]]:
         scheduler.start()
-        with duties.taken_up(stores, options.store, lambda: not leader.goes_on()) as own:
+        measured = options.shared if config.extensions.shows_metrics else None
+        with duties.taken_up(stores, options.store, lambda: not leader.goes_on(), measured) as own:
             yield [*own, Duty(scheduler.look_after, pace=1)]
 
     try:

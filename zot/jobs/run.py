@@ -23,12 +23,12 @@ from zot.jobs.records import Record
 from zot.jobs.running import run
 from zot.logs import configure
 from zot.registry.opening import open_stores
+from zot.storage.linux import give_way
 from zot.storage.protocol import StorageError
 
 log = logging.getLogger(__name__)
 
 HELD = 3
-_NICE = 10
 
 
 class _Stop:
@@ -57,7 +57,7 @@ def main(arguments: list[str]) -> int:
     signal.signal(signal.SIGTERM, stop.tell)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
-    os.nice(_NICE)
+    give_way()
     config = Config.from_json(sys.stdin.read())
     configure(config.log.level, config.log.output, config.log.audit, by="schedule")
     try:

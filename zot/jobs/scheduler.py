@@ -23,12 +23,11 @@ from zot.config.values import read_window
 from zot.jobs import records
 from zot.jobs.metrics import JobMetrics
 from zot.jobs.run import HELD
+from zot.jobs.slots import Slots
 from zot.storage.protocol import Storage, StorageError
 
 log = logging.getLogger(__name__)
 
-# So many job processes run at a time unless the configuration says otherwise.
-PROCESSES = 2
 # The clock has jumped when it moves by more than this, in seconds, beside the steady one.
 _JUMP = 30.0
 # A job that failed, or that another server does, is tried again after so many seconds at the soonest.
@@ -49,25 +48,27 @@ class Timing(NamedTuple):
 class Scheduler:
     """Runs the jobs of one store, which this process leads."""
 
-    def __init__(self, storage: Storage, route: str, config: str, timings: list[Timing], processes: int) -> None:
+    def __init__(self, storage: Storage, route: str, config: str, timings: list[Timing], slots: Slots) -> None:
         self._storage = storage
         self._command = ["--store", route, "--parent", str(os.getpid())]
         self._config = config.encode()
         self._timings = timings
-        self._metrics = JobMetrics()
+        self._slots = slots
+        self._metrics = JobMetrics(timing.kind for timing in timings)
         self._running: dict[str, subprocess.Popen[bytes]] = {}
         self._guard = threading.Lock()
-        self._stopping = False
+        self._stopping = threading.Event()
         self._clocks = (time.time(), time.monotonic())
         logging.getLogger("apscheduler").setLevel(logging.WARNING)
         self._scheduler = BackgroundScheduler(
             timezone=UTC,
-            executors={"default": ThreadPoolExecutor(processes)},
+            executors={"default": ThreadPoolExecutor(max(len(timings), 1))},
             job_defaults={"coalesce": True, "max_instances": 1, "misfire_grace_time": None},
         )
 
     def start(self) -> None:
         """Begin to run what is due."""
+        self._metrics.begin()
         for timing in self._timings:
             self._plan(timing, self._next_run(timing))
         self._scheduler.start()
@@ -86,7 +87,7 @@ class Scheduler:
     def stop(self) -> None:
         """Let what runs end in order, and run nothing more."""
         with self._guard:
-            self._stopping = True
+            self._stopping.set()
             running = list(self._running.values())
         for process in running:
             process.terminate()
@@ -101,7 +102,7 @@ class Scheduler:
             self._scheduler.shutdown(wait=True)
 
     def _plan(self, timing: Timing, when: float | None) -> None:
-        if when is None or self._stopping:
+        if when is None or self._stopping.is_set():
             return
         moment = datetime.fromtimestamp(into_window(when, timing.window), UTC)
         self._scheduler.add_job(
@@ -124,24 +125,36 @@ class Scheduler:
 
     def _run(self, timing: Timing) -> None:
         """Run a job in a child process, wait for it, and plan the next run."""
+        self._metrics.becomes(timing.kind, "ready")
         code = self._child(timing.kind)
-        if self._stopping:
+        if self._stopping.is_set():
             return
         now = time.time()
         if code not in (0, None):
             log.log(logging.INFO if code == HELD else logging.WARNING, "the job %s ended with %s", timing.kind, code)
+        self._metrics.becomes(timing.kind, "waiting" if timing.interval else "done")
         if timing.interval:
             pause = timing.interval if code == 0 else max(_AGAIN, timing.interval)
             self._plan(timing, now + pause)
 
     def _child(self, kind: str) -> int | None:
-        with self._guard:
-            if self._stopping:
-                return None
-            command = [sys.executable, "-m", "zot.jobs.run", kind, *self._command]
-            process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL)
-            self._running[kind] = process
-        process.communicate(self._config)
+        """Run a job when there is a place for it; None if it is not to be run any more."""
+        with self._metrics.queued(kind):
+            place = self._slots.take(self._stopping.wait)
+        if place is None:
+            return None
+        try:
+            with self._guard:
+                if self._stopping.is_set():
+                    return None
+                command = [sys.executable, "-m", "zot.jobs.run", kind, *self._command]
+                process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, pass_fds=[place])
+                self._running[kind] = process
+            begun = time.monotonic()
+            process.communicate(self._config)
+            self._metrics.took(kind, time.monotonic() - begun)
+        finally:
+            os.close(place)
         with self._guard:
             self._running.pop(kind, None)
         self._metrics.count(self._storage, kind, process.returncode)

@@ -56,6 +56,11 @@ def measure(store: Store, *, progress: Callable[[str], None]) -> tuple[list[Usag
     return usages, totals
 
 
+def size_of(store: Store, name: str) -> int:
+    """Return how many bytes a repository holds, also those that it shares with others."""
+    return sum(size for _, size in _blobs(store, name))
+
+
 def _usage(name: str, blobs: list[_Seen]) -> Usage:
     size = sum(one.size for one in blobs)
     unique = sum(one.size for one in blobs if one.holders == 1)

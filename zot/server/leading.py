@@ -15,19 +15,22 @@ from zot.registry.stores import routes
 
 log = logging.getLogger(__name__)
 
-Tell = Callable[[str, bool], None]
+Tell = Callable[[str, int, bool], None]
 
 _SLOWEST_RESTART = 30.0
 _LAST_PASS = 15.0
 
 
 class Leaders:
-    """The leaders of all stores that a configuration names; `tell` is called when one begins and when one ended."""
+    """The leaders of all stores that a configuration names.
 
-    def __init__(self, config: Config, tell: Tell | None = None) -> None:
+    `shared` is a directory for what they share; `tell` is called with a process when it begins and when it has ended.
+    """
+
+    def __init__(self, config: Config, shared: str, tell: Tell | None = None) -> None:
         self._config = config
         text = config.to_json().encode()
-        self._leaders = [LeaderProcess(route, text, tell or (lambda *_: None)) for route in routes(config)]
+        self._leaders = [LeaderProcess(route, text, shared, tell or (lambda *_: None)) for route in routes(config)]
 
     def look_after(self) -> None:
         """Start those that do not run."""
@@ -53,8 +56,9 @@ class Leaders:
 class LeaderProcess:
     """One child that runs `zot.jobs.leader`; see there what it does."""
 
-    def __init__(self, route: str, config: bytes, tell: Tell) -> None:
+    def __init__(self, route: str, config: bytes, shared: str, tell: Tell) -> None:
         self._route = route
+        self._shared = shared
         self._config = config
         self._tell = tell
         self._process: subprocess.Popen[bytes] | None = None
@@ -68,8 +72,8 @@ class LeaderProcess:
         if self._process is not None:
             if self._process.poll() is None:
                 return
+            self._tell(self._route, self._process.pid, False)
             self._process = None
-            self._tell(self._route, False)
             if not self._is_renewed:
                 log.error("the leader process of %s ended and is started again", self._route)
                 self._not_before = now + self._pause
@@ -107,9 +111,10 @@ class LeaderProcess:
 
     def _start(self) -> None:
         command = [sys.executable, "-m", "zot.jobs.leader", "--parent", str(os.getpid()), "--store", self._route]
+        command += ["--shared", self._shared]
         self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL)
         assert self._process.stdin is not None
         # One that dies before it has read this is found dead at the next look, and started again.
         with suppress(BrokenPipeError), self._process.stdin as pipe:
             pipe.write(self._config)
-        self._tell(self._route, True)
+        self._tell(self._route, self._process.pid, True)

@@ -70,7 +70,7 @@ def serve(config: Config, options: ServeOptions, source: Source | None = None) -
     os.environ["PROMETHEUS_MULTIPROC_DIR"] = shared
     owner = os.getpid()
     try:
-        _Server(config, options, bound, certificates, Publication(shared)).run(source)
+        _Server(config, options, bound, certificates, shared).run(source)
     finally:
         # A worker that ends leaves by this way too.
         if os.getpid() == owner:
@@ -99,12 +99,12 @@ class _Server(BaseApplication):
         options: ServeOptions,
         bound: socket.socket,
         certificates: Certificates | None,
-        publication: Publication,
+        shared: str,
     ) -> None:
         address = url(bound, "http" if certificates is None else "https")
         self._config = config
         self._certificates = certificates
-        self._publication = publication
+        self._publication = Publication(shared)
         self._options = options
         self._fd = bound.detach()
         self._url = address
@@ -113,7 +113,7 @@ class _Server(BaseApplication):
         self.callable = app
         self._live: Live = app.extensions["live"]
         telemetry = app.extensions["telemetry"]
-        self.leaders = Leaders(config, telemetry and telemetry.leader)
+        self.leaders = Leaders(config, shared, telemetry and telemetry.leader)
         self.cfg.set("post_request", after_request(telemetry))
 
     def load_config(self) -> None:
