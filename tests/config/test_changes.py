@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from zot.auth.opening import is_login_possible
 from zot.config import Config
 from zot.config.changes import changes, side_files
 from zot.config.publication import Live, Publication
@@ -39,6 +40,37 @@ def test_whole_sections_come_and_go() -> None:
     assert there.config.http.tls is None
     back = changes(having, without)
     assert (back.taken, back.waiting) == (["http.accessControl"], ["http.tls"])
+
+
+PASSWORDS = {"auth": {"htpasswd": {"path": "h"}}}
+CERTIFICATES = {"tls": {"cert": "c", "key": "k", "cacert": "ca"}}
+EVERYBODY = {"accessControl": {"repositories": {"**": {"anonymousPolicy": ["read", "create"]}}}}
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "held"),
+    [
+        (PASSWORDS, CERTIFICATES, ["http.auth", "http.tls"]),
+        (PASSWORDS | EVERYBODY, CERTIFICATES, ["http.auth", "http.accessControl", "http.tls"]),
+        (CERTIFICATES, PASSWORDS, ["http.auth", "http.tls"]),
+        (CERTIFICATES, PASSWORDS | EVERYBODY, ["http.auth", "http.accessControl", "http.tls"]),
+        ({"tls": {"cert": "c", "key": "k"}, **PASSWORDS}, CERTIFICATES, ["http.auth", "http.tls.cacert"]),
+    ],
+)
+def test_rights_wait_with_a_login_that_waits(old: dict[str, Any], new: dict[str, Any], held: list[str]) -> None:
+    """While certificates as a login wait for a restart, so do the other logins and the rights: nothing stands open."""
+    found = changes(config(http=old), config(http=new, log={"level": "debug"}))
+    assert (found.taken, found.waiting) == (["log.level"], held)
+    assert found.config.http == config(http=old).http
+    assert is_login_possible(found.config.http)
+
+
+def test_rights_change_beside_another_certificate() -> None:
+    """A certificate of the server's own that waits holds nothing else up."""
+    old = {"tls": {"cert": "c", "key": "k", "cacert": "ca"}, **PASSWORDS}
+    new = {"tls": {"cert": "d", "key": "k", "cacert": "ca"}, **EVERYBODY}
+    found = changes(config(http=old), config(http=new))
+    assert (found.taken, found.waiting) == (["http.auth", "http.accessControl"], ["http.tls.cert"])
 
 
 def test_sub_paths() -> None:

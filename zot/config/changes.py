@@ -9,6 +9,7 @@ from zot.config.keys import each
 from zot.config.model import Config
 from zot.config.section import Section
 
+_KEYS = {"auth": "http.auth", "access_control": "http.accessControl"}
 _FILES = ("path", "keypath", "cert", "cacert")
 
 
@@ -23,9 +24,20 @@ class Changes(NamedTuple):
 def changes(old: Config, new: Config) -> Changes:
     """Take over what may change while the server runs."""
     merging = _Merging()
+    if _certificates(old) != _certificates(new):
+        # Who may log in and what they may do go together, or a registry could stand open between two files that both
+        # close it: one by a password, the other by a certificate that nobody is asked for before a restart.
+        rights = {name: getattr(old.http, name) for name in ("auth", "access_control")}
+        merging.waiting += [_KEYS[name] for name, before in rights.items() if before != getattr(new.http, name)]
+        new = new.model_copy(update={"http": new.http.model_copy(update=rights)})
     merged = merging.merged(old, new, "", reload=False)
     assert isinstance(merged, Config)
     return Changes(merged, merging.taken, merging.waiting)
+
+
+def _certificates(config: Config) -> str:
+    """Return the authorities of client certificates, which are a login, and wait for a restart."""
+    return config.http.tls.cacert if config.http.tls is not None else ""
 
 
 def side_files(config: Config) -> list[str]:
