@@ -9,12 +9,13 @@ from collections.abc import Callable, Iterator
 from urllib.parse import urlsplit
 
 from zot import checkup
+from zot.addresses import OutgoingError
 from zot.checkup import Finding
 from zot.config import Config
 from zot.config.rules.finding import stores
 from zot.config.storage import StoreOptions
 from zot.errors import StartupError, Unavailable
-from zot.outgoing import Guarded, OutgoingError, Reach
+from zot.outgoing import Guarded, Reach
 
 
 def probe(config: Config) -> Iterator[Finding]:

@@ -16,7 +16,8 @@ import pytest
 import trustme
 
 from tests.background import answering
-from zot.outgoing import Guarded, Limits, OutgoingError, Reach
+from zot.addresses import OutgoingError
+from zot.outgoing import Guarded, Limits, Reach
 
 QUICK = Limits(idle=0.5, total=1.0, size=10_000)
 Answer = Callable[[BaseHTTPRequestHandler], None]

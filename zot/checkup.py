@@ -16,8 +16,9 @@ from typing import Any, NamedTuple
 
 from cryptography import x509
 
+from zot.addresses import OutgoingError
 from zot.config.pair import UnfitPair, load_pair
-from zot.outgoing import Guarded, OutgoingError, Reach
+from zot.outgoing import Guarded, Reach
 
 _FEW_FILES = 4096
 _LITTLE_SPACE = 0.05

@@ -15,7 +15,7 @@ from contextlib import contextmanager, suppress
 from http.cookiejar import DefaultCookiePolicy
 from io import BytesIO
 from typing import Any, NamedTuple
-from urllib.parse import urljoin, urlsplit
+from urllib.parse import urljoin
 
 import requests
 from requests.adapters import HTTPAdapter
@@ -23,7 +23,8 @@ from urllib3 import HTTPConnectionPool, HTTPSConnectionPool, PoolManager
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.exceptions import HTTPError
 
-_PORTS = {"http": 80, "https": 443}
+from zot.addresses import Origin, OutgoingError, origin
+
 _REDIRECTS = (301, 302, 303, 307, 308)
 _MOST_REDIRECTS = 3
 _PIECE = 64 * 1024
@@ -37,41 +38,12 @@ _REASONS = (
 )
 
 
-class OutgoingError(Exception):
-    """The request was not sent, or its answer not taken. The text names the host and never what was sent to it."""
-
-
 class Limits(NamedTuple):
     """How long a connection may stand still and a request take in all, in seconds, and how much an answer may hold."""
 
     idle: float = 5.0
     total: float = 10.0
     size: int = 1024 * 1024
-
-
-class Origin(NamedTuple):
-    """Scheme, host and port of an address."""
-
-    scheme: str
-    host: str
-    port: int
-
-    def __str__(self) -> str:
-        """Return the origin as the beginning of an address."""
-        host = f"[{self.host}]" if ":" in self.host else self.host
-        return f"{self.scheme}://{host}" + ("" if _PORTS[self.scheme] == self.port else f":{self.port}")
-
-
-def origin(url: str) -> Origin:
-    """Return the origin of an http or https address. Raises `OutgoingError` for anything else."""
-    try:
-        parts = urlsplit(url)
-        port = parts.port
-    except ValueError:
-        raise OutgoingError("an address that can't be read is not asked") from None
-    if parts.scheme not in _PORTS or not parts.hostname or "@" in parts.netloc or "\\" in url:
-        raise OutgoingError("only addresses like https://host/path are asked")
-    return Origin(parts.scheme, parts.hostname.lower(), _PORTS[parts.scheme] if port is None else port)
 
 
 class Reach:

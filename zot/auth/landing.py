@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from urllib.parse import unquote, urlsplit
 
-from zot.outgoing import OutgoingError, origin
+from zot.addresses import OutgoingError, origin
 
 HOME = "/"
 
