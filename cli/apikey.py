@@ -4,19 +4,23 @@ from __future__ import annotations
 
 import re
 import sys
+from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
 from functools import partial
 
 import click
 
 from cli.configuration import config_option, read
-from cli.output import Output, output_options
+from cli.output import Output, output_options, styled
 from cli.store import open_to_change
-from zot.auth.accounts import Directory
+from zot.auth.accounts import Account, Directory
+from zot.auth.authority import Authority
 from zot.auth.dates import now, read_date, write_date
+from zot.auth.key_login import KeyLogin
 from zot.auth.keys import ApiKeys, Key, Wanted
 from zot.auth.opening import Opener
 from zot.auth.people import People
+from zot.auth.scopes import parse_scope
 from zot.auth.sessions import Sessions
 from zot.config import Config
 from zot.errors import StartupError, Unavailable
@@ -44,7 +48,9 @@ def apikey() -> None:
 @click.option(
     "--scope", "scopes", multiple=True, metavar="GLOB:ACTION,…", help="What it is narrowed to; may be repeated."
 )
-@click.option("--expires", metavar="90d", help="How long it is good, or the date until which; for ever if left out.")
+@click.option(
+    "--expires", metavar="90d", help="How long it is good, or its last day (2027-08-28); for ever if left out."
+)
 @config_option
 @output_options
 def create(
@@ -59,13 +65,19 @@ def create(
     chosen = read(config, output)
     try:
         wanted = Wanted(label, scopes or None, _until(expires), "zot apikey")
-        keys, directories = _open(chosen)
-        key, secret = keys.create(user, _origin(user, directories), wanted)
+        idle = _idle(scopes)
+        keys, authority = _open(chosen)
+        key, secret = keys.create(*_find(user, authority.directories), wanted)
     except ValueError as error:
         raise click.UsageError(str(error)) from None
     note_change("zot apikey create", "POST", f"/zot/auth/apikey?id={key.uuid}", "", "created", f"a key for {user}")
+    if idle:
+        so = f", so the key may do all that {user} may" if len(idle) == len(scopes) else ""
+        _warn(f"{' '.join(idle)} narrows nothing{so}; write GLOB:ACTION, as a/**:read")
+    if authority.keys is None:
+        _warn("API keys are not turned on, so no server takes this one; set http.auth.apikey to true")
     if output.json:
-        output.document({**_document(key), "apiKey": secret})
+        output.document({**_document(key, ""), "apiKey": secret})
         return
     output.line(secret)
     output.note(f"the key of {user} with the identifier {key.uuid}; it is shown only now")
@@ -82,13 +94,18 @@ def list_keys(user: str | None, config: str | None, output: Output) -> None:
     Example:
       zot apikey list --user ci
     """
-    keys, _ = _open(read(config, output))
+    keys, authority = _open(read(config, output))
+    login = KeyLogin(keys, authority.directories)
     found = sorted(keys.of(user) if user else keys.all(), key=lambda key: (key.user, key.created))
+    listed = [(key, _flaw(key, login)) for key in found]
     if output.json:
-        output.document({"apiKeys": [_document(key) for key in found]})
+        output.document({"apiKeys": [_document(key, flaw) for key, flaw in listed]})
         return
-    rows = [(key.uuid, key.user, key.label, _scopes(key), _expiry(key), _last_use(key)) for key in found]
-    output.table(["ID", "USER", "LABEL", "SCOPES", "EXPIRES", "LAST USED"], rows)
+    rows = [
+        (key.uuid, key.user, key.label, _scopes(key), _expiry(key), _last_use(key), flaw or "good")
+        for key, flaw in listed
+    ]
+    output.table(["ID", "USER", "LABEL", "SCOPES", "EXPIRES", "LAST USED", "STATE"], rows)
 
 
 @apikey.command()
@@ -107,26 +124,29 @@ def revoke(identifier: str, config: str | None, output: Output) -> None:
         output.failure(f"there is no API key {identifier}; zot apikey list shows them all")
         sys.exit(1)
     note_change("zot apikey revoke", "DELETE", f"/zot/auth/apikey?id={identifier}", "", "revoked", "by hand")
+    if output.json:
+        output.document({"uuid": identifier, "isRevoked": True})
+        return
     output.note(f"{identifier} is revoked")
 
 
-def _open(config: Config) -> tuple[ApiKeys, list[Directory]]:
+def _open(config: Config) -> tuple[ApiKeys, Authority]:
     storage = open_to_change(config).default.storage
     keys = ApiKeys(storage, paths.API_KEYS)
     opener = Opener(1, keys, Sessions(storage, paths.SESSIONS), partial(People, storage, paths.PEOPLE))
-    return keys, list(opener.open(config.http).directories.values())
+    return keys, opener.open(config.http)
 
 
-def _origin(user: str, directories: list[Directory]) -> str:
-    """Return who vouches for a user; leave with an error if nobody does."""
-    for directory in directories:
+def _find(user: str, directories: Mapping[str, Directory]) -> tuple[Account, str]:
+    """Return a user's account, and who vouches for it; leave with an error if nobody does."""
+    for origin, directory in directories.items():
         try:
             account = directory.account(user)
         except Unavailable as error:
             raise StartupError(error.reason, "try again") from None
         if account is not None:
-            return directory.origin
-    known = ", ".join(one.origin for one in directories) or "no login is configured"
+            return account, origin
+    known = ", ".join(directories) or "no login is configured"
     raise StartupError(f"nobody knows a user {user!r} ({known})", "add them first")
 
 
@@ -135,14 +155,45 @@ def _until(expires: str | None) -> datetime | None:
     if expires is None:
         return None
     match = re.fullmatch(r"(\d{1,5})([mhdw])", expires)
-    until = now() + int(match[1]) * _UNITS[match[2]] if match else read_date(expires)
+    try:
+        if match:
+            until: datetime | None = now() + int(match[1]) * _UNITS[match[2]]
+        elif re.fullmatch(r"\d{4}-\d\d-\d\d", expires):
+            # The whole day is meant, where the command runs.
+            until = (datetime.fromisoformat(expires) + timedelta(days=1)).astimezone()
+        else:
+            until = read_date(expires or "nothing")
+    except (ValueError, OverflowError):
+        raise ValueError(
+            f"--expires {expires}: write 90d (or m, h, w), 2027-08-28 or 2027-08-28T17:10:05+03:00"
+        ) from None
     if until is not None and until <= now():
         raise ValueError(f"--expires {expires} is over already")
     return until
 
 
+def _idle(scopes: Iterable[str]) -> list[str]:
+    """Return the scopes that narrow nothing. Raises `ValueError` for those that can't narrow."""
+    return [scope for scope in scopes if parse_scope(scope) is None]
+
+
+def _warn(text: str) -> None:
+    """Tell on standard error what the user must not miss, quiet or not."""
+    click.echo(f"{styled('warning:', sys.stderr, fg='yellow')} {text}", err=True)
+
+
+def _flaw(key: Key, login: KeyLogin) -> str:
+    """Return why a key is worth nothing; nothing while it is good."""
+    try:
+        return key.flaw(None if key.is_expired else login.account(key))
+    except Unavailable:
+        return f"unknown, as {key.origin} can't be asked"
+
+
 def _scopes(key: Key) -> str:
-    return " ".join(key.scopes or ()) or "-"
+    """Return the scopes; those that narrow nothing are marked."""
+    idle = _idle(key.scopes or ())
+    return " ".join(f"{scope} (narrows nothing)" if scope in idle else scope for scope in key.scopes or ()) or "-"
 
 
 def _last_use(key: Key) -> str:
@@ -150,10 +201,9 @@ def _last_use(key: Key) -> str:
 
 
 def _expiry(key: Key) -> str:
-    if key.expires is None:
-        return "never"
-    return f"{write_date(key.expires)}{' (over)' if key.is_expired else ''}"
+    return "never" if key.expires is None else write_date(key.expires)
 
 
-def _document(key: Key) -> dict[str, object]:
-    return key._asdict() | {"expired": key.is_expired}
+def _document(key: Key, flaw: str) -> dict[str, object]:
+    """Return what is printed of a key as JSON; `state` is `good`, or why it is not."""
+    return key.describe() | {"user": key.user, "origin": key.origin, "state": flaw or "good"}

@@ -29,7 +29,12 @@ class FakeProvider:
         self.url = url
         self.signer = Signer()
         self.kid = "one"
-        self.claims: dict[str, Any] = {"sub": "1", "email": "alice@example.org", "groups": ["devs"]}
+        self.claims: dict[str, Any] = {
+            "sub": "1",
+            "email": "alice@example.org",
+            "email_verified": True,
+            "groups": ["devs"],
+        }
         self.userinfo: dict[str, Any] = {"sub": "1"}
         self.metadata: dict[str, Any] = {}
         self.changed: dict[str, Any] = {}

@@ -180,6 +180,35 @@ def test_a_key_dies_with_its_user(client: FlaskClient, tmp_path: Path) -> None:
     assert client.get("/v2/", headers=login).status_code == 401
 
 
+@pytest.mark.parametrize("password", ["another", "password"])
+def test_a_key_dies_with_the_password(client: FlaskClient, tmp_path: Path, password: str) -> None:
+    """A user's new hash, be it of the same password, ends their keys: the answer says what to do, and lists show it."""
+    old = create(client, '{"label": "old"}')
+    theirs = as_("other", create(client, '{"label": "x"}', as_("other", "secret"))["apiKey"])
+    assert client.get("/v2/", headers=as_("user", old["apiKey"])).status_code == 200
+    users = tmp_path / "htpasswd"
+    users.write_text(line("user", password) + users.read_text().splitlines()[1])
+    refused = client.get("/v2/", headers=as_("user", old["apiKey"]))
+    assert refused.status_code == 401
+    assert "has changed since it was made" in refused.text
+    assert "make a new key" in refused.text
+    assert client.get("/v2/", headers=theirs).status_code == 200
+    new = create(client, '{"label": "new"}', as_("user", password))
+    assert client.get("/v2/", headers=as_("user", new["apiKey"])).status_code == 200
+    listed = client.get("/zot/auth/apikey", headers=as_("user", password)).get_json()["apiKeys"]
+    assert {key["label"]: key["isExpired"] for key in listed} == {"old": True, "new": False}
+
+
+def test_no_cache_keeps_what_is_said_of_keys(client: FlaskClient) -> None:
+    """Answers that carry a key, or tell of keys, are not for caches."""
+    answers = [
+        client.post("/zot/auth/apikey", data='{"label": "x"}', headers=USER),
+        client.get("/zot/auth/apikey", headers=USER),
+        client.delete("/zot/auth/apikey?id=x", headers=USER),
+    ]
+    assert [answer.headers["Cache-Control"] for answer in answers] == ["no-store"] * 3
+
+
 def test_keys_are_off_unless_turned_on(tmp_path: Path) -> None:
     """Without http.auth.apikey there are none, and a password in their form is a password."""
     (tmp_path / "htpasswd").write_text(line("user", "zak_" + "0" * 32))

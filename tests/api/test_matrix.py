@@ -36,12 +36,13 @@ OLD, NEW = manifest(b"{}", (b"layer",)), manifest(b"{}", (b"layer",), annotation
 
 
 class Caller(NamedTuple):
-    """Who calls: their rights on the three repositories by first letters, and what kind of proof they show."""
+    """Who calls: their rights on the three repositories by first letters, what kind of proof they show, and metrics."""
 
     here: str
     public: str = "r"
     private: str = ""
     proof: str = "login"
+    sees_metrics: bool = False
 
 
 CALLERS = {
@@ -49,17 +50,20 @@ CALLERS = {
     "reader": Caller("r"),
     "reader of another": Caller("", "r"),
     "create-only": Caller("rc"),
-    "owner": Caller("rcud", "r", ""),
+    "owner": Caller("rcud", "r", "", sees_metrics=True),
     "admin": Caller("rcud", "rcud", "rcud"),
     "member of an LDAP group": Caller("rc"),
     "certificate": Caller("rcud"),
     "session": Caller("rc"),
     "session that was ended": Caller("", "r", "", "none"),
-    "key": Caller("rcud", "r", "", "key"),
+    "key": Caller("rcud", "r", "", "key", sees_metrics=True),
+    "key with a scope that narrows nothing": Caller("rcud", "r", "", "key", sees_metrics=True),
     "key for reading here": Caller("r", "", "", "key"),
     "key of the wrong scope": Caller("", "", "", "key"),
     "expired key": Caller("", "", "", "bad"),
     "revoked key": Caller("", "", "", "bad"),
+    "key of a password that was changed": Caller("", "", "", "bad"),
+    "session of a password that was changed": Caller("", "r", "", "none"),
     "key of another user": Caller("", "", "", "bad"),
     "foreign token": Caller("", "", "", "bad"),
     "wrong password": Caller("", "", "", "bad"),
@@ -80,7 +84,7 @@ def model(caller: Caller, need: str, repository: str, *, success: int, there: bo
     if need == "known":
         return {"none": 401, "key": 403, "login": success}[caller.proof]
     if need == "metrics":
-        return 401 if caller.proof == "none" else 403
+        return success if caller.sees_metrics else 401 if caller.proof == "none" else 403
     rights = {HERE: caller.here, PUBLIC: caller.public, PRIVATE: caller.private}.get(repository, "")
     if not set(need) <= set(rights):
         return 401 if caller.proof == "none" else 403
@@ -166,7 +170,10 @@ ELSEWHERE = {("/zot/auth/logout", "POST")}
 
 def open_registry(directory: Path, monkeypatch: pytest.MonkeyPatch) -> Flask:
     """Make a registry with a directory, certificates and API keys, in which the policy is that of `CALLERS`."""
-    people = {"reader": "r", "creator": "rc", "owner": "rcud", "stranger": "", "admin": "", "holder": "rcud"}
+    people = {
+        "reader": "r", "creator": "rc", "owner": "rcud", "stranger": "", "admin": "", "holder": "rcud",
+        "changed": "rcud",
+    }  # fmt: skip
     (directory / "htpasswd").write_text("".join(line(name, "pw") for name in people))
     words = {"r": "read", "c": "create", "u": "update", "d": "delete"}
 
@@ -182,6 +189,7 @@ def open_registry(directory: Path, monkeypatch: pytest.MonkeyPatch) -> Flask:
             "private/*": {"policies": [grant("r", users=["nobody"])]},
         },
         "adminPolicy": grant("rcud", users=["admin"]),
+        "metrics": {"users": ["owner", "changed"]},
     }
     monkeypatch.setattr(opening, "Ldap", lambda _: FakeDirectory())
     auth = {
@@ -223,6 +231,7 @@ class Registry:
 
     def __init__(self, directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         self.app = open_registry(directory, monkeypatch)
+        self.users = directory / "htpasswd"
         self.client: FlaskClient = self.app.test_client(use_cookies=False)
         self.is_prepared = False
         self.proofs = self._proofs()
@@ -261,15 +270,18 @@ class Registry:
         return str(answer.headers.get("Docker-Upload-UUID", "00000000-0000-0000-0000-000000000000"))
 
     def _proofs(self) -> dict[str, tuple[dict[str, str], dict[str, Any]]]:
-        keys = self.app.extensions["guard"].authority.keys
+        authority = self.app.extensions["guard"].authority
+        keys, users = authority.keys, authority.directories["htpasswd"]
 
         def key(user: str, *scopes: str, over: bool = False) -> str:
             expires = now() - timedelta(seconds=1) if over else None
-            secret: str = keys.create(user, "htpasswd", Wanted("x", scopes or None, expires))[1]
+            secret: str = keys.create(users.account(user), "htpasswd", Wanted("x", scopes or None, expires))[1]
             return secret
 
         revoked = key("owner")
         keys.revoke(keys.find(revoked).uuid)
+        before = key("changed"), self._session(user="changed")
+        self.users.write_text(self.users.read_text().partition("changed:")[0] + line("changed", "new"))
         session, ended = self._session(), self._session("another agent")
         self.client.post("/zot/auth/logout", headers=ended)
         certificate = trustme.CA().issue_cert("holder", common_name="holder").cert_chain_pems[0].bytes()
@@ -287,6 +299,9 @@ class Registry:
             "session": session,
             "session that was ended": ended,
             "key": basic("owner", key("owner")),
+            "key with a scope that narrows nothing": basic("owner", key("owner", "elsewhere")),
+            "key of a password that was changed": basic("changed", before[0]),
+            "session of a password that was changed": before[1],
             "key for reading here": basic("owner", key("owner", "team/*:read")),
             "key of the wrong scope": basic("owner", key("owner", "elsewhere/**:read,create,update,delete")),
             "expired key": basic("owner", key("owner", over=True)),
@@ -301,8 +316,8 @@ class Registry:
             who: (sent, {"zot.certificate": encoded} if who == "certificate" else {}) for who, sent in headers.items()
         }
 
-    def _session(self, agent: str = "a browser") -> dict[str, str]:
-        cookie = self.client.get("/v2/", headers={**basic("creator"), "User-Agent": agent}).headers["Set-Cookie"]
+    def _session(self, agent: str = "a program", user: str = "creator") -> dict[str, str]:
+        cookie = self.client.get("/v2/", headers={**basic(user), "User-Agent": agent}).headers["Set-Cookie"]
         return {"Cookie": cookie.partition(";")[0]}
 
 

@@ -17,7 +17,8 @@ from zot.errors import StartupError
 
 def application(tmp_path: Path, **auth: object) -> FlaskClient:
     """Return a client without a memory for cookies, of a registry with API keys and one user."""
-    (tmp_path / "htpasswd").write_text(line("user", "password"))
+    if not (tmp_path / "htpasswd").exists():
+        (tmp_path / "htpasswd").write_text(line("user", "password"))
     http = {"auth": {"htpasswd": {"path": str(tmp_path / "htpasswd")}, "apikey": True, **auth}}
     config = Config.model_validate({"storage": {"rootDirectory": str(tmp_path / "root")}, "http": http})
     return create_app(config).test_client(use_cookies=False)
@@ -141,6 +142,69 @@ def test_a_session_ends_with_its_user(client: FlaskClient, tmp_path: Path) -> No
     session = log_in(client)
     (tmp_path / "htpasswd").write_text(line("other", "password"))
     assert client.get("/v2/_catalog", headers=session).status_code == 401
+
+
+@pytest.mark.parametrize("password", ["another", "password"])
+def test_a_changed_password_ends_sessions(client: FlaskClient, tmp_path: Path, password: str) -> None:
+    """A user's new hash, be it of the same password, ends the sessions that began before, and no other user's."""
+    users = tmp_path / "htpasswd"
+    users.write_text(users.read_text() + line("other", "secret"))
+    mine, theirs = log_in(client), {"Cookie": cookie_of(client.get("/v2/", headers=as_("other", "secret")))}
+    users.write_text(line("user", password) + users.read_text().splitlines()[1])
+    assert client.get("/v2/_catalog", headers=mine).status_code == 401
+    assert client.get("/v2/_catalog", headers=theirs).status_code == 200
+    fresh = {"Cookie": cookie_of(client.get("/v2/", headers=as_("user", password)))}
+    assert fresh != mine
+    assert client.get("/v2/_catalog", headers=fresh).status_code == 200
+
+
+def test_a_name_that_is_given_out_again(client: FlaskClient, tmp_path: Path) -> None:
+    """Who was taken out comes back with neither sessions nor keys of before when the name is given to somebody."""
+    session = log_in(client)
+    key = as_("user", client.post("/zot/auth/apikey", data='{"label": "x"}', headers=session).get_json()["apiKey"])
+    assert client.get("/v2/_catalog", headers=key).status_code == 200
+    (tmp_path / "htpasswd").write_text(line("other", "secret"))
+    assert {client.get("/v2/_catalog", headers=one).status_code for one in (session, key)} == {401}
+    (tmp_path / "htpasswd").write_text(line("user", "of somebody else"))
+    assert {client.get("/v2/_catalog", headers=one).status_code for one in (session, key)} == {401}
+
+
+@pytest.mark.parametrize(
+    "browser", [{"X-ZOT-API-CLIENT": "zot-ui"}, {"User-Agent": "Mozilla/5.0"}, {"Sec-Fetch-Site": "none"}]
+)
+def test_each_login_of_a_browser_is_a_session_of_its_own(client: FlaskClient, browser: dict[str, str]) -> None:
+    """A browser never gets the cookie of another login (session fixation), which programs share for a while."""
+    headers = {**USER, **browser}
+    first, second = (cookie_of(client.get("/v2/", headers=headers)) for _ in range(2))
+    assert first != second
+    client.post("/zot/auth/logout", headers={"Cookie": first})
+    assert client.get("/v2/_catalog", headers={"Cookie": second}).status_code == 200
+    assert log_in(client) == log_in(client)
+
+
+@pytest.mark.parametrize("page", [{"Origin": "https://evil.example"}, {"Sec-Fetch-Site": "same-site"}])
+def test_another_page_logs_nobody_out(client: FlaskClient, page: dict[str, str]) -> None:
+    """A logout that a page of another origin sends is refused, and the session goes on."""
+    session = log_in(client)
+    answer = client.post("/zot/auth/logout", headers={**session, **page})
+    assert (answer.status_code, "Set-Cookie" in answer.headers) == (403, False)
+    assert client.get("/v2/_catalog", headers=session).status_code == 200
+    own = {"Origin": "http://localhost", "Sec-Fetch-Site": "same-origin"}
+    assert client.post("/zot/auth/logout", headers={**session, **own}).status_code == 200
+
+
+def test_no_cache_keeps_a_cookie(client: FlaskClient) -> None:
+    """An answer that sets a cookie is not for caches."""
+    assert client.get("/v2/", headers=USER).headers["Cache-Control"] == "no-store"
+
+
+def test_a_cookie_of_another_shape(client: FlaskClient) -> None:
+    """What was signed here and is no session's is a cookie of nobody, and not an error."""
+    sessions = client.application.extensions["guard"].authority.sessions
+    for token in ("x", "a.b", "a.b.c", "a.b.c.d", "../../..", ""):
+        signed = {"Cookie": f"session={token}.{sessions._sign(token)}"}
+        assert client.get("/v2/_catalog", headers=signed).status_code == 401
+        assert client.post("/zot/auth/logout", headers=signed).status_code == 200
 
 
 def test_session_keys_of_a_file(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from zot.auth.accounts import Account
 from zot.auth.basic import Basic
 from zot.auth.principal import Credentials, Via
 from zot.auth.remembered import Remembered
-from zot.auth.throttle import BY_ADDRESS, BY_ADDRESS_AND_USER, FailDelay, Queue, Throttle
+from zot.auth.throttle import BY_ADDRESS, BY_ADDRESS_AND_USER, FailDelay, Queue, Throttle, network
 from zot.errors import TooManyRequests, Unauthorized, Unavailable
 
 
@@ -252,3 +252,34 @@ def test_places_are_kept_for_addresses_without_failures() -> None:
     assert queue._taken.total() == 0
     with queue.enter(), queue.enter(), queue.enter(), queue.enter(), pytest.raises(TooManyRequests), queue.enter():
         pass
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "same"),
+    [
+        ("10.0.0.1", "10.0.0.2", False),
+        ("2001:db8::1", "2001:db8::ffff:2", True),
+        ("2001:db8:0:1::1", "2001:db8:0:2::1", False),
+        ("fe80::1%eth0", "fe80::2%eth0", True),
+        ("::ffff:10.0.0.1", "::ffff:10.0.0.2", False),
+        ("::ffff:10.0.0.1", "10.0.0.1", True),
+        ("no:address", "no:other", False),
+    ],
+)
+def test_whom_failures_count_for(one: str, other: str, same: bool) -> None:
+    """Failures count for an IPv4 address, and for all addresses of a network of IPv6, of which a client has many."""
+    assert (network(one) == network(other)) is same
+
+
+def test_a_client_with_a_network_of_addresses_is_held_up() -> None:
+    """Wrong logins from ever new addresses of one IPv6 network are refused as from one address."""
+    judge = basic(Source("file", {"alice": "a"}))
+    refused = 0
+    for number in range(40):
+        try:
+            judge.authenticate(login("alice", "wrong", f"2001:db8::{number:x}"))
+        except TooManyRequests:
+            refused += 1
+        except Unauthorized:
+            continue
+    assert refused == 30

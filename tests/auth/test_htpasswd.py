@@ -12,6 +12,7 @@ import bcrypt
 import pytest
 from passlib.hash import sha256_crypt, sha512_crypt
 
+from tests.auth.accounts import plain
 from zot.auth import htpasswd
 from zot.auth.accounts import Account
 from zot.auth.htpasswd import Htpasswd
@@ -35,7 +36,7 @@ def source(path: Path, *lines: str) -> Htpasswd:
 def test_bcrypt(tmp_path: Path, prefix: bytes) -> None:
     """All spellings of bcrypt are taken; a wrong password, case or user is not."""
     users = source(tmp_path / "h", line("alice", "secret", prefix), line("bob", "other"))
-    assert users.check("alice", "secret") == Account("alice")
+    assert plain(users.check("alice", "secret")) == Account("alice")
     for user, password in (("alice", "other"), ("Alice", "secret"), ("carol", "secret"), ("alice", "")):
         assert users.check(user, password) is None
 
@@ -46,7 +47,7 @@ def test_sha_crypt(tmp_path: Path) -> None:
     hashes = [kind.using(rounds=rounds).hash("secret") for kind in kinds for rounds in (1000, 5000)]
     users = source(tmp_path / "h", *(f"u{number}:{digest}\n" for number, digest in enumerate(hashes)))
     for number in range(len(hashes)):
-        assert users.check(f"u{number}", "secret") == Account(f"u{number}")
+        assert plain(users.check(f"u{number}", "secret")) == Account(f"u{number}")
         assert users.check(f"u{number}", "wrong") is None
 
 
@@ -54,7 +55,7 @@ def test_what_openssl_makes(tmp_path: Path) -> None:
     """A hash that `openssl passwd -6 -salt salt secret` printed is taken."""
     digest = "$6$salt$egUxKNxDs8kPfh8iPMNcosMhb2eWah6d3R44JDm5Rj/j/XWR5E33QPd0YmHXoDHOIDR6kL5D3JcQcz0O8FHE00"
     users = source(tmp_path / "h", f"alice:{digest}\n")
-    assert users.check("alice", "secret") == Account("alice")
+    assert plain(users.check("alice", "secret")) == Account("alice")
     assert users.check("alice", "wrong") is None
 
 
@@ -64,7 +65,7 @@ def test_other_hashes_are_no_logins(tmp_path: Path, digest: str, caplog: pytest.
     users = source(tmp_path / "h", f"eve:{digest}\n", "no colon\n", ":no user\n", "\n", line("alice", "secret"))
     for password in (digest, "plain", ""):
         assert users.check("eve", password) is None
-    assert users.check("alice", "secret") == Account("alice")
+    assert plain(users.check("alice", "secret")) == Account("alice")
     if not digest.startswith("$2y$"):
         assert "nobody can log in with it" in caplog.text
     assert digest not in caplog.text or not digest
@@ -73,7 +74,7 @@ def test_other_hashes_are_no_logins(tmp_path: Path, digest: str, caplog: pytest.
 def test_long_and_strange_passwords(tmp_path: Path) -> None:
     """A password of more than 72 bytes counts to there, as bcrypt has it; a zero byte or a surrogate breaks nothing."""
     users = source(tmp_path / "h", line("alice", "x" * 80))
-    assert users.check("alice", "x" * 90) == Account("alice")
+    assert plain(users.check("alice", "x" * 90)) == Account("alice")
     assert users.check("alice", "x" * 71) is None
     assert users.check("alice", "a\0b") is None
 
@@ -89,12 +90,12 @@ def test_a_change_holds_at_once(tmp_path: Path, caplog: pytest.LogCaptureFixture
     assert users.version() != before
     assert users.check("alice", "one") is None
     assert users.account("alice") is None
-    assert users.account("bob") == Account("bob")
+    assert plain(users.account("bob")) == Account("bob")
     with path.open("a") as file:
         file.write(line("carol", "three"))
-    assert users.check("carol", "three") == Account("carol")
+    assert plain(users.check("carol", "three")) == Account("carol")
     os.unlink(path)
-    assert users.check("bob", "two") == Account("bob")
+    assert plain(users.check("bob", "two")) == Account("bob")
     assert "can't be read" in caplog.text
     path.write_text("")
     assert users.check("bob", "two") is None
@@ -114,6 +115,44 @@ def test_an_unknown_user_costs_as_much(tmp_path: Path, monkeypatch: pytest.Monke
     assert users.check("nobody", "secret") is None
     assert checked == [dear]
     assert source(tmp_path / "empty").check("nobody", "x") is None
+
+
+def test_a_wrong_password_costs_the_same_for_everybody(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With hashes of several costs, whoever has a cheap one costs as much as the dearest, and as somebody unknown."""
+    costs = {"cheap": 4, "middle": 5, "dear": 7}
+    hashes = {name: bcrypt.hashpw(b"x", bcrypt.gensalt(cost)).decode() for name, cost in costs.items()}
+    lines = [f"{name}:{digest}\n" for name, digest in hashes.items()] + [f"sha:{sha512_crypt.hash('x')}\n"]
+    users = source(tmp_path / "h", *lines)
+    spent: list[int] = []
+    verify = htpasswd._verify
+
+    def watched(password: str, digest: str) -> bool:
+        spent.append(2 ** int(digest[4:6]) if digest.startswith("$2") else 0)
+        return verify(password, digest)
+
+    monkeypatch.setattr(htpasswd, "_verify", watched)
+    for name in (*costs, "sha", "nobody"):
+        spent.clear()
+        assert users.check(name, "wrong") is None
+        assert sum(spent) == 2**7, name
+    spent.clear()
+    assert users.check("cheap", "x")
+    assert spent == [2**4]
+
+
+def test_a_stamp_is_of_the_user_and_the_hash(tmp_path: Path) -> None:
+    """The stamp is the same after a restart, another one for another hash, also of the same password, and no hash."""
+    path = tmp_path / "h"
+    lines = line("alice", "secret"), line("bob", "x")
+    first = source(path, *lines).account("alice")
+    assert first is not None
+    assert source(path, *reversed(lines)).check("alice", "secret") == first
+    again = source(path, line("alice", "secret"), lines[1])
+    assert again.account("alice") != first
+    assert again.account("bob") != again.account("alice")
+    assert len(first.stamp) == 64
+    same = lines[0].replace("alice", "bob")
+    assert source(path, same).account("bob") not in (None, first._replace(name="bob"))
 
 
 def test_a_missing_file(tmp_path: Path) -> None:

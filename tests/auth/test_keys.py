@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -43,22 +44,23 @@ class People:
     """Vouches for some."""
 
     origin = "people"
+    stamp = ""
 
     def __init__(self, **groups: set[str]) -> None:
         self.groups = groups
 
     def account(self, user: str) -> Account | None:
         """Return who is among them."""
-        return Account(user, frozenset(self.groups[user])) if user in self.groups else None
+        return Account(user, frozenset(self.groups[user]), self.stamp) if user in self.groups else None
 
 
 def test_a_key(keys: ApiKeys) -> None:
     """A key is found by its secret only, listed to its user, and gone when it is revoked, in every process."""
-    made, secret = keys.create("alice", "people", Wanted("ci", ("a", "b"), None, "curl"))
+    made, secret = keys.create(Account("alice"), "people", Wanted("ci", ("a", "b"), None, "curl"))
     assert is_secret(secret)
     assert keys.find(secret) == made
     assert keys.find(secret[:-1] + ("0" if secret[-1] != "0" else "1")) is None
-    other, _ = keys.create("bob", "people", Wanted("x"))
+    other, _ = keys.create(Account("bob"), "people", Wanted("x"))
     assert [key.uuid for key in keys.of("alice")] == [made.uuid]
     assert {key.uuid for key in keys.all()} == {made.uuid, other.uuid}
     assert list(keys.of("carol")) == []
@@ -75,7 +77,7 @@ def test_secrets_are_nowhere(tmp_path: Path) -> None:
     """No file of the store holds the secret of a key."""
     driver = Filesystem(str(tmp_path / "root"), private=paths.PRIVATE)
     driver.start()
-    _, secret = ApiKeys(driver, paths.API_KEYS).create("alice", "people", Wanted("ci"))
+    _, secret = ApiKeys(driver, paths.API_KEYS).create(Account("alice"), "people", Wanted("ci"))
     files = [path for path in tmp_path.rglob("*") if path.is_file()]
     assert files
     for path in files:
@@ -84,7 +86,7 @@ def test_secrets_are_nowhere(tmp_path: Path) -> None:
 
 def test_the_last_use_is_noted_beside_the_request(keys: ApiKeys, monkeypatch: pytest.MonkeyPatch) -> None:
     """A key that is used many times has its last use written once a minute, and a store that fails breaks nothing."""
-    made, secret = keys.create("alice", "people", Wanted("ci"))
+    made, secret = keys.create(Account("alice"), "people", Wanted("ci"))
     written: list[str] = []
     write = keys._storage.write
 
@@ -104,17 +106,17 @@ def test_too_many_keys(keys: ApiKeys, monkeypatch: pytest.MonkeyPatch) -> None:
     """A user has a bounded number of keys."""
     monkeypatch.setattr(module, "MOST_PER_USER", 2)
     for _ in range(2):
-        keys.create("alice", "people", Wanted("ci"))
+        keys.create(Account("alice"), "people", Wanted("ci"))
     with pytest.raises(Denied):
-        keys.create("alice", "people", Wanted("ci"))
-    keys.create("bob", "people", Wanted("ci"))
+        keys.create(Account("alice"), "people", Wanted("ci"))
+    keys.create(Account("bob"), "people", Wanted("ci"))
 
 
 def test_a_login_with_a_key(keys: ApiKeys) -> None:
     """A key logs in its user only, with the groups of now, while it is good and the user is there."""
     people = People(alice={"devs"}, bob=set())
     login = KeyLogin(keys, {"people": people})
-    _, secret = keys.create("alice", "people", Wanted("ci", ("a/*:read", "plain")))
+    _, secret = keys.create(Account("alice"), "people", Wanted("ci", ("a/*:read", "plain")))
     found = login.judge("alice", secret)
     assert found is not None
     assert (found.name, found.via, found.origin) == ("alice", Via.KEY, "people")
@@ -135,10 +137,41 @@ def test_a_login_with_a_key(keys: ApiKeys) -> None:
         KeyLogin(keys, {}).judge("alice", secret)
 
 
+def test_a_key_dies_with_the_login_that_it_was_made_with(keys: ApiKeys) -> None:
+    """A key of an account with another stamp is refused, with the reason and what to do; a later one is good."""
+    people = People(alice=set())
+    login = KeyLogin(keys, {"people": people})
+    people.stamp = "one"
+    _, early = keys.create(people.account("alice") or Account(""), "people", Wanted("ci"))
+    assert login.judge("alice", early)
+    for changed in ("two", ""):
+        people.stamp = changed
+        with pytest.raises(Unauthorized, match="login of 'alice' has changed") as refused:
+            login.judge("alice", early)
+        assert "make a new key" in str(refused.value.document())
+    _, late = keys.create(people.account("alice") or Account(""), "people", Wanted("ci"))
+    assert login.judge("alice", late)
+
+
+def test_a_key_without_a_stamp(keys: ApiKeys, storage: Storage) -> None:
+    """A key from before there were stamps is good only where nobody has one."""
+    people = People(alice=set())
+    _, secret = keys.create(Account("alice"), "people", Wanted("ci"))
+    (name,) = storage.list(f"{paths.API_KEYS}/by-hash")
+    at = f"{paths.API_KEYS}/by-hash/{name}"
+    document = json.loads(storage.read(at))
+    del document["stamp"]
+    storage.write(at, json.dumps(document).encode())
+    assert KeyLogin(keys, {"people": people}).judge("alice", secret)
+    people.stamp = "one"
+    with pytest.raises(Unauthorized, match="has changed"):
+        KeyLogin(keys, {"people": people}).judge("alice", secret)
+
+
 def test_a_key_that_has_expired(keys: ApiKeys, monkeypatch: pytest.MonkeyPatch) -> None:
     """A key is good until its date and not from then on."""
     until = now() + timedelta(hours=1)
-    made, secret = keys.create("alice", "people", Wanted("ci", expires=until))
+    made, secret = keys.create(Account("alice"), "people", Wanted("ci", expires=until))
     login = KeyLogin(keys, {"people": People(alice=set())})
     assert login.judge("alice", secret)
     assert not made.is_expired

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 import trustme
 
+from tests.auth.accounts import plain
 from tests.auth.slapd import ADMIN, BASE, DEVS, PEOPLE, Slapd
 from tests.auth.test_basic import Clock, login
 from tests.auth.test_htpasswd import line
@@ -46,17 +47,17 @@ def directory(slapd: Slapd, **more: Any) -> Ldap:
 def test_a_login(slapd: Slapd) -> None:
     """A user with the right password gets in with the groups of the directory, others do not."""
     users = directory(slapd)
-    assert users.check("alice", "alicepw") == Account("alice", frozenset({DEVS}))
-    assert users.check("bob", "bobpw") == Account("bob")
+    assert plain(users.check("alice", "alicepw")) == Account("alice", frozenset({DEVS}))
+    assert plain(users.check("bob", "bobpw")) == Account("bob")
     for user, password in (("alice", "bobpw"), ("alice", ""), ("carol", "alicepw"), ("", "alicepw")):
         assert users.check(user, password) is None
 
 
 def test_the_spelling_is_the_directory_s(slapd: Slapd) -> None:
     """ALICE is alice to the directory, and is called alice from then on, so that policies that name her hold."""
-    assert directory(slapd).check("ALICE", "alicepw") == Account("alice", frozenset({DEVS}))
+    assert plain(directory(slapd).check("ALICE", "alicepw")) == Account("alice", frozenset({DEVS}))
     assert directory(slapd).account("ALICE") is None
-    assert directory(slapd).account("alice") == Account("alice", frozenset({DEVS}))
+    assert plain(directory(slapd).account("alice")) == Account("alice", frozenset({DEVS}))
 
 
 @pytest.mark.parametrize(
@@ -78,7 +79,7 @@ def test_names_can_not_change_the_search(slapd: Slapd, user: str) -> None:
     """What means something in a filter is a letter of the name like others."""
     for password in ("alicepw", "starpw"):
         assert directory(slapd).check(user, password) is None
-    assert directory(slapd).check("a*b", "starpw") == Account("a*b")
+    assert plain(directory(slapd).check("a*b", "starpw")) == Account("a*b")
 
 
 def test_where_users_are(slapd: Slapd) -> None:
@@ -100,14 +101,14 @@ def test_a_filter(slapd: Slapd, text: str) -> None:
 def test_groups_are_optional(slapd: Slapd) -> None:
     """Without userGroupAttribute, and with one that nobody has, users have no groups."""
     for attribute in ("", "description"):
-        assert directory(slapd, user_group_attribute=attribute).check("alice", "alicepw") == Account("alice")
+        assert plain(directory(slapd, user_group_attribute=attribute).check("alice", "alicepw")) == Account("alice")
 
 
 def test_several_entries_are_none(slapd: Slapd) -> None:
     """An attribute that several users share lets none of them in."""
     users = directory(slapd, user_attribute="title")
     assert users.check("staff", "alicepw") is None
-    assert users.check("guest", "bobpw") == Account("guest")
+    assert plain(users.check("guest", "bobpw")) == Account("guest")
 
 
 @pytest.mark.parametrize(
@@ -192,13 +193,49 @@ def test_a_user_who_leaves_a_group(slapd: Slapd, monkeypatch: pytest.MonkeyPatch
     users = directory(slapd)
     joined = f"dn: {DEVS}\nchangetype: modify\nadd: member\nmember: uid=bob,{PEOPLE}\n"
     slapd.change("ldapmodify", joined)
-    assert users.account("bob") == Account("bob", frozenset({DEVS}))
+    assert plain(users.account("bob")) == Account("bob", frozenset({DEVS}))
     slapd.change("ldapmodify", joined.replace("add: member", "delete: member"))
-    assert users.account("bob") == Account("bob", frozenset({DEVS}))
+    assert plain(users.account("bob")) == Account("bob", frozenset({DEVS}))
     users._known.clear()
-    assert users.account("bob") == Account("bob")
+    assert plain(users.account("bob")) == Account("bob")
     assert users.account("nobody") is None
-    assert users.check("bob", "bobpw") == Account("bob")
+    assert plain(users.check("bob", "bobpw")) == Account("bob")
+
+
+def test_a_name_that_is_given_to_somebody_else(slapd: Slapd) -> None:
+    """Another entry of the same name has another stamp; the same one keeps it, also with another password."""
+    users = directory(slapd)
+    dn = f"uid=temp,{PEOPLE}"
+    entry = f"dn: {dn}\nobjectClass: inetOrgPerson\nuid: temp\ncn: temp\nsn: temp\nuserPassword: pw\n"
+    slapd.change("ldapadd", entry)
+    first = users.check("temp", "pw")
+    assert first is not None
+    assert len(first.stamp) == 64
+    slapd.change("ldapmodify", f"dn: {dn}\nchangetype: modify\nreplace: userPassword\nuserPassword: new\n")
+    assert users.check("temp", "new") == first
+    users._known.clear()
+    assert users.account("temp") == first
+    slapd.change("ldapmodify", f"dn: {dn}\nchangetype: delete\n")
+    slapd.change("ldapadd", entry)
+    second = users.check("temp", "pw")
+    slapd.change("ldapmodify", f"dn: {dn}\nchangetype: delete\n")
+    assert second is not None
+    assert second.stamp not in ("", first.stamp)
+
+
+@pytest.mark.parametrize(
+    ("attributes", "same"),
+    [
+        ({"uid": [b"a"]}, None),
+        ({"objectGUID": [b"\x00\xff"]}, {"objectguid": [b"\x00\xff"], "uid": [b"b"]}),
+        ({"nsUniqueId": [b"1"], "entryUUID": []}, {"nsuniqueid": [b"1"]}),
+    ],
+)
+def test_identifiers_of_other_directories(attributes: dict[str, Any], same: dict[str, Any] | None) -> None:
+    """The identifier is that of whichever directory, however its name is spelled; without one there is no stamp."""
+    found = module._stamp(attributes)
+    assert found == ("" if same is None else module._stamp(same))
+    assert bool(found) == (same is not None)
 
 
 @pytest.fixture

@@ -5,6 +5,8 @@ from __future__ import annotations
 import http.client
 import json
 import socket
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from http.cookies import SimpleCookie
@@ -17,7 +19,7 @@ import pytest
 from tests.auth.tokens import Signer
 from tests.provider import CLIENT, SECRET, FakeProvider, provider
 from tests.server.test_logins import basic
-from tests.servers import Server, running_server
+from tests.servers import Server, environment, running_server
 
 POLICY = {
     "repositories": {
@@ -184,7 +186,7 @@ def test_an_answer_to_another_login_is_refused(server: Server) -> None:
         {"nonce": "another"}, {"nonce": None}, {"aud": "another"}, {"aud": [CLIENT, "b"], "azp": "b"},
         {"iss": "http://evil.example"},
         {"exp": 1}, {"exp": None}, {"sub": None}, {"iat": None}, {"at_hash": "AAAA"},
-        {"email": None}, {"email_verified": False},
+        {"email": None}, {"email_verified": False}, {"email_verified": None},
     ],
 )  # fmt: skip
 def test_a_token_that_is_not_for_this_login_is_refused(
@@ -242,6 +244,34 @@ def test_cve_2025_23208_groups_that_are_gone_are_gone(server: Server, idp: FakeP
     assert Browser().log_in(server)[0] == 201
     assert {server.request("POST", upload, headers=key)[0] for _ in range(6)} == {403}
     assert not may_push(first, server, "devs/app")
+
+
+def test_an_address_that_was_given_to_somebody_else(server: Server, idp: FakeProvider) -> None:
+    """Another user of the provider with the same address ends the sessions and keys of the one before."""
+    first = Browser()
+    assert first.log_in(server)[0] == 201
+    key = json.loads(first.ask(f"{server.url}/zot/auth/apikey", "POST", b'{"label": "ci"}')[2])["apiKey"]
+    proof = basic("alice@example.org", key)
+    assert server.request("GET", "/v2/", headers=proof)[0] == 200
+    idp.claims["sub"] = idp.userinfo["sub"] = "2"
+    second = Browser()
+    assert second.log_in(server)[0] == 201
+    assert {server.request("GET", "/v2/", headers=proof)[0] for _ in range(6)} == {401}
+    assert {first.ask(f"{server.url}/v2/")[0] for _ in range(6)} == {401}
+    assert {second.ask(f"{server.url}/v2/")[0] for _ in range(6)} == {200}
+
+
+def test_a_start_loads_nothing_that_only_a_login_needs(tmp_path: Path, idp: FakeProvider) -> None:
+    """What speaks to providers is loaded by the first login, not by the start: it takes a tenth of a second."""
+    program = (
+        "import sys; from zot.app import create_app; from zot.config import Config; "
+        "create_app(Config.model_validate_json(sys.argv[1])); "
+        "print(sorted({'authlib', 'joserfc', 'requests'} & set(sys.modules)))"
+    )
+    sections = {**settings(idp), "storage": {"rootDirectory": str(tmp_path / "root")}}
+    command = [sys.executable, "-c", program, json.dumps(sections)]
+    done = subprocess.run(command, env=environment(), capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
 
 
 def test_a_logout_ends_the_session_everywhere(server: Server, idp: FakeProvider) -> None:

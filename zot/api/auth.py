@@ -12,12 +12,13 @@ from zot.api.guard import Guard, Routes
 from zot.api.login import LoginViews
 from zot.api.rendering import document
 from zot.auth.actions import Action
-from zot.auth.dates import now, read_date, write_date
+from zot.auth.dates import now, read_date
 from zot.auth.keys import ApiKeys, Key, Wanted
 from zot.auth.principal import Principal
 from zot.errors import ManifestInvalid, RegistryError
 
 _MOST_BYTES = 8 * 1024
+_PRIVATE = {"Cache-Control": "no-store"}
 
 
 class KeyRequest(BaseModel):
@@ -41,15 +42,15 @@ class KeyViews:
         keys = self._keys()
         wanted = _wanted(_body())
         try:
-            key, secret = keys.create(principal.name, principal.origin, wanted)
+            key, secret = keys.create(principal.account, principal.origin, wanted)
         except ValueError as error:
             raise _refused(str(error)) from None
-        return document({**_described(key), "apiKey": secret}, 201)
+        return document({**key.describe(), "apiKey": secret}, 201, _PRIVATE)
 
     def list(self, principal: Principal) -> Response:
         """List the caller's keys, without their secrets."""
         found = sorted(self._keys().of(principal.name), key=lambda key: key.created)
-        return document({"apiKeys": [_described(key) for key in found]})
+        return document({"apiKeys": [_shown(key, principal) for key in found]}, headers=_PRIVATE)
 
     def revoke(self, principal: Principal) -> Response:
         """Take a key of the caller back. One that is not there is as good as revoked."""
@@ -57,7 +58,7 @@ class KeyViews:
         if len(asked) != 1 or not asked[0]:
             raise _refused(f"the parameter id is given {len(asked)} times")
         self._keys().revoke(asked[0], principal.name)
-        return document({})
+        return document({}, headers=_PRIVATE)
 
     def _keys(self) -> ApiKeys:
         keys = self._guard.authority.keys
@@ -113,15 +114,7 @@ def _refused(reason: str) -> RegistryError:
     return RegistryError(reason, 'send {"label": "…", "scopes": ["…"], "expirationDate": "…"}, or ?id= to revoke')
 
 
-def _described(key: Key) -> dict[str, Any]:
-    return {
-        "createdAt": write_date(key.created),
-        "expirationDate": write_date(key.expires),
-        "isExpired": key.is_expired,
-        "creatorUa": key.creator,
-        "generatedBy": "manual",
-        "lastUsed": write_date(key.last_used),
-        "label": key.label,
-        "scopes": key.scopes,
-        "uuid": key.uuid,
-    }
+def _shown(key: Key, principal: Principal) -> dict[str, Any]:
+    """Return what its user is shown of a key. One that ended with a change of the login is shown as expired."""
+    is_void = key.origin == principal.origin and bool(key.flaw(principal.account))
+    return key.describe() | {"isExpired": key.is_expired or is_void}

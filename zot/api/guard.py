@@ -45,6 +45,7 @@ class Guard:
         not, and `TooManyRequests` while too many logins fail.
         """
         if action in _FOR_ALL:
+            self._refuse_foreign(credentials)
             return ANONYMOUS
         try:
             principal = self.authority.identify(credentials, action, repository)
@@ -58,8 +59,8 @@ class Guard:
             if credentials.asks_itself:
                 error.headers.pop("WWW-Authenticate", None)
             raise
-        if principal.name and self.authority.origins.is_foreign(credentials):
-            raise Denied("a page of another origin asks for this", "do it on the registry's own page")
+        if principal.name:
+            self._refuse_foreign(credentials)
         return principal
 
     def permits(self, principal: Principal, action: Action, repository: str) -> bool:
@@ -101,6 +102,11 @@ class Guard:
                 "pattern": decision.pattern,
             },
         )
+
+    def _refuse_foreign(self, credentials: Credentials) -> None:
+        """Raise `Denied` for what a page of another origin would change with somebody's login."""
+        if self.authority.origins.is_foreign(credentials):
+            raise Denied("a page of another origin asks for this", "do it on the registry's own page")
 
     def _challenge_at_first(self, credentials: Credentials) -> Unauthorized | None:
         """Let clients that ask `/v2/` first send their login where it makes a difference."""
@@ -148,7 +154,7 @@ class Routes:
             # What the guard has seen is for the logs.
             principal = guard.admit(shown, action, name, partial(environ.__setitem__, "zot.user"))
             if principal.via is Via.PASSWORD and (action is Action.PING or shown.asks_itself):
-                sessions.begin(principal, f"{shown.address}\n{shown.agent}")
+                sessions.begin(principal, None if shown.is_browser else f"{shown.address}\n{shown.agent}")
             if wants_principal:
                 arguments["principal"] = principal
             return view(**arguments)

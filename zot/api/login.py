@@ -53,14 +53,14 @@ class LoginViews:
         authority = self._guard.authority
         session = authority.sessions.find(cookie) if authority.sessions is not None and cookie else None
         sessions.end(cookie)
-        there = authority.logins.end_session(session.origin) if authority.logins is not None and session else None
+        there = authority.services.logins.end_session(session.origin) if authority.services and session else None
         return document({"endSessionUrl": there} if there else {})
 
     def _logins(self) -> Logins:
-        logins = self._guard.authority.logins
-        if logins is None:
+        services = self._guard.authority.services
+        if services is None:
             raise RegistryError("there is no login by other services here", "add http.auth.openid", status=404)
-        return logins
+        return services.logins
 
     def _keep(self, answer: Response, ticket: str, seconds: int) -> None:
         secure = self._guard.authority.secure_cookies

@@ -12,8 +12,8 @@ import mmap
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from ipaddress import IPv6Address
 
+from zot.auth.throttle import network
 from zot.errors import TooManyRequests
 
 _ROWS = 16 * 1024
@@ -78,23 +78,13 @@ class Rates:
         limits = self.limits
         if limits is None or path in _EXEMPT:
             return None
-        client = _client(address)
+        client = network(address)
         if limits.rate is not None and (wait := self._table.take(hash(client), limits.rate)):
             return _refused(wait, limits.rate, "requests")
         rate = limits.methods.get(method)
         if rate is not None and (wait := self._table.take(hash((client, method)), rate)):
             return _refused(wait, rate, f"{method} requests")
         return None
-
-
-def _client(address: str) -> str:
-    """Return what is counted for an address: with IPv6 a client has a whole network of 64 bits to choose from."""
-    if ":" not in address:
-        return address
-    try:
-        return str(int(IPv6Address(address.partition("%")[0])) >> 64)
-    except ValueError:
-        return address
 
 
 def _refused(wait: float, rate: int, what: str) -> TooManyRequests:

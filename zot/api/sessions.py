@@ -10,6 +10,7 @@ from flask import Flask, Request, Response, session
 from flask.sessions import SessionInterface, SessionMixin
 from flask_login import LoginManager, UserMixin, login_user, logout_user
 
+from zot.auth.accounts import Account
 from zot.auth.authority import Authority
 from zot.auth.principal import Principal
 from zot.auth.sessions import COOKIE, LONGEST_SECONDS
@@ -20,10 +21,10 @@ _CLIENT = "_client"
 
 
 class LoggedIn(UserMixin):  # type: ignore[misc]  # flask-login has no types
-    """A user as flask-login knows them: by whoever vouches for them, and their name."""
+    """A user as flask-login knows them: by whoever vouches for them, the account's stamp, and their name."""
 
     def __init__(self, principal: Principal) -> None:
-        self.id = f"{principal.origin}\n{principal.name}"
+        self.id = f"{principal.origin}\n{principal.stamp}\n{principal.name}"
 
 
 class StoredSession(dict[str, Any], SessionMixin):
@@ -47,10 +48,13 @@ class StoredSessions(SessionInterface):
             return
         flags: dict[str, Any] = {"path": "/", "httponly": True, "samesite": "Lax", "secure": secure}
         if _USER in session:
-            origin, _, name = session[_USER].partition("\n")
-            client = session.get(_CLIENT)
-            cookie = sessions.begin(name, origin) if client is None else sessions.begin_or_again(name, origin, client)
+            origin, stamp, name = session[_USER].split("\n", 2)
+            account, client = Account(name, stamp=stamp), session.get(_CLIENT)
+            cookie = (
+                sessions.begin(account, origin) if client is None else sessions.begin_or_again(account, origin, client)
+            )
             response.set_cookie(COOKIE, cookie, max_age=int(LONGEST_SECONDS), **flags)
+            response.headers["Cache-Control"] = "no-store"
         else:
             sessions.end(session[_ENDED])
             response.delete_cookie(COOKIE, **flags)

@@ -2,14 +2,26 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from typing import NamedTuple, Protocol
 
 
 class Account(NamedTuple):
-    """A user: the name, as policies have it, and the groups that come with it."""
+    """A user: the name, as policies have it, the groups that come with it, and a stamp.
+
+    Sessions and API keys keep the stamp, and are worth nothing when it is another one: then the password was changed,
+    or the name was given to somebody else. It is empty where that can't be told.
+    """
 
     name: str
     groups: frozenset[str] = frozenset()
+    stamp: str = ""
+
+
+def stamp(*parts: str) -> str:
+    """Return what stands for these parts, and tells nothing of them; they hold something that nobody can guess."""
+    return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
 
 
 class Directory(Protocol):

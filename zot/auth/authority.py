@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING
 
 from zot.auth.accounts import Directory
 from zot.auth.actions import Action
@@ -12,12 +11,9 @@ from zot.auth.keys import ApiKeys
 from zot.auth.origins import Origins
 from zot.auth.policy import Decision, Policy
 from zot.auth.principal import Credentials, Principal, Via
+from zot.auth.services import Services
 from zot.auth.sessions import Sessions
 from zot.errors import Unauthorized
-
-if TYPE_CHECKING:
-    # Authlib is loaded where it is used, when the server has started.
-    from zot.auth.logins import Logins
 
 # Given what was tried where, and the error of RFC 6750, or nothing, if a token was not good enough.
 Challenge = Callable[[Action, str | None, str], Mapping[str, str]]
@@ -41,7 +37,7 @@ class Authority:
     `delay` holds up whoever fails to log in. `keys` are the API keys, if there may be any, and
     `directories` those who vouch for users, by their names, in the order in which they are asked.
     `sessions` are those of browsers, whose cookies go over TLS only if `secure_cookies`; `origins` tell whose pages may
-    change something with a login, and `logins` are those by other services.
+    change something with a login, and `services` are others by which to log in.
     """
 
     def __init__(
@@ -55,7 +51,7 @@ class Authority:
         sessions: Sessions | None = None,
         secure_cookies: bool = False,
         origins: Origins = Origins(),  # noqa: B008  # immutable
-        logins: Logins | None = None,
+        services: Services | None = None,
     ) -> None:
         self.policy = policy
         self.challenge = challenge
@@ -64,7 +60,7 @@ class Authority:
         self.sessions = sessions
         self.secure_cookies = secure_cookies
         self.origins = origins
-        self.logins = logins
+        self.services = services
         self._chain = chain or Chain()
         self._delay = delay
 
@@ -87,9 +83,10 @@ class Authority:
     def challenge_for(self, principal: Principal, action: Action, repository: str | None) -> Mapping[str, str] | None:
         """Return what leads somebody who may not do this to a login with which they may; None if none would help.
 
-        Who came with a token that is too narrow is sent for a wider one, if the policy allows that.
+        Who came with a token that is too narrow is sent for a wider one, if the policy allows that and there is one.
         """
-        if principal.via is Via.TOKEN and self.policy.allows(principal, action, repository):
+        may = principal.via is Via.TOKEN and self.policy.allows(principal, action, repository)
+        if may and action not in (Action.METRICS, Action.ACCOUNT):
             return self.challenge(action, repository, "insufficient_scope")
         return None if principal.name else self.challenge(action, repository, "")
 
@@ -109,7 +106,12 @@ class Authority:
 
 
 def _is_beyond(principal: Principal, action: Action, repository: str | None) -> bool:
-    """Tell whether the proof is not good for what its user may do: by its scopes, or because it can't make others."""
+    """Tell whether the proof is not good for what its user may do: by its scopes, or because it can't make others.
+
+    The metrics are about all repositories, so whatever is narrowed to some is not for them.
+    """
     if repository is None:
+        if action is Action.METRICS:
+            return principal.within is not None
         return action is Action.ACCOUNT and principal.via in (Via.KEY, Via.TOKEN)
     return not principal.stays_within(action, repository)

@@ -14,7 +14,7 @@ from zot.auth.key_login import KeyLogin
 from zot.auth.keys import is_secret
 from zot.auth.principal import Credentials, Principal, Via
 from zot.auth.remembered import Remembered
-from zot.auth.throttle import Queue, Throttle
+from zot.auth.throttle import Queue, Throttle, network
 from zot.errors import RegistryError, Unauthorized, Unavailable
 
 log = logging.getLogger(__name__)
@@ -59,7 +59,7 @@ class Basic:
             if found is None:
                 raise wrong()
             return found
-        address = credentials.address
+        address = network(credentials.address)
         self._throttle.check(address, user)
         with self._queue.enter(), self._alone_with(header):
             # Another request with the same header may have been right meanwhile, or wrong too often.
@@ -110,7 +110,7 @@ class Basic:
                 unreachable = error
                 continue
             if account is not None:
-                return Principal(account.name, account.groups, Via.PASSWORD, source.origin)
+                return Principal(account.name, account.groups, Via.PASSWORD, source.origin, stamp=account.stamp)
         if unreachable is not None:
             raise unreachable
         return None

@@ -26,6 +26,8 @@ log = logging.getLogger(__name__)
 # Clocks may differ by so many seconds.
 _LEEWAY = 10
 _LONGEST_NAME = 256
+# No time is so far away, in seconds; the years of five digits end before.
+_LAST = 1e13
 # What the words of a token allow here.
 _WORDS: dict[str, Actions] = {
     "pull": frozenset({Action.READ}),
@@ -140,7 +142,8 @@ def _subject(claims: Claims) -> str:
 
 def _time(claims: Claims, name: str) -> float:
     found = claims.get(name)
-    if isinstance(found, bool) or not isinstance(found, int | float):
+    # Beyond that, and with what is no number, comparisons mean nothing.
+    if isinstance(found, bool) or not isinstance(found, int | float) or not abs(found) < _LAST:
         raise TokenError(f"it does not say its {name}")
     return float(found)
 

@@ -5,10 +5,13 @@ from __future__ import annotations
 import logging
 from typing import Any
 
+from zot.addresses import origin
+from zot.auth.accounts import stamp
 from zot.auth.identity import Identity, identity
-from zot.auth.providers import ProviderSettings, Ticket, client, document, mapping
+from zot.auth.providers import Ticket, client, document, mapping
+from zot.auth.settings import ProviderSettings
 from zot.errors import Unauthorized
-from zot.outgoing import Guarded, Reach, origin
+from zot.outgoing import Guarded, Reach
 
 log = logging.getLogger(__name__)
 
@@ -54,7 +57,8 @@ class GitHub:
         teams = self._if_allowed(session, "/user/teams")
         groups += [f"{mapping(team.get('organization')).get('login')}/{team.get('slug')}" for team in teams]
         # What the user's own profile says of email and groups is not looked at.
-        return identity(self._settings.claims, user | {"email": verified[0], self._settings.claims.groups: groups})
+        own = {"email": verified[0], "email_verified": True, self._settings.claims.groups: groups}
+        return identity(self._settings.claims, stamp(self._api, str(user["id"])), user | own)
 
     def end_session(self, back: str) -> str | None:
         """Return None: GitHub has no address for that."""

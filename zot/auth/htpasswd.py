@@ -12,7 +12,7 @@ from typing import NamedTuple
 import bcrypt
 from passlib.hash import sha256_crypt, sha512_crypt
 
-from zot.auth.accounts import Account
+from zot.auth.accounts import Account, stamp
 from zot.errors import StartupError
 
 log = logging.getLogger(__name__)
@@ -20,16 +20,18 @@ log = logging.getLogger(__name__)
 _BCRYPT = ("$2a$", "$2b$", "$2y$")
 # bcrypt itself uses no more of a password.
 _BCRYPT_BYTES = 72
+# A hash of bcrypt with some cost, that no password has.
+_DUMMY = "$2b${:02}$" + "." * 53
 # What a password is checked against if the file has no users.
-_NOBODY = "$2b$10$" + "." * 53
+_NOBODY = _DUMMY.format(10)
 
-Stamp = tuple[int, int, int]
+Version = tuple[int, int, int]
 
 
 class _Read(NamedTuple):
     """What a file said when it was read: hashes by user, and the dearest of them, checked for who is not a user."""
 
-    stamp: Stamp
+    version: Version
     hashes: Mapping[str, str]
     nobody: str
 
@@ -47,7 +49,7 @@ class Htpasswd:
         self._one_at_a_time = one_at_a_time
         self._reading = threading.Lock()
         try:
-            self._read = _read(path, _stamp(path))
+            self._read = _read(path, _version(path))
         except OSError as error:
             raise StartupError(
                 f"http.auth.htpasswd.path {path} can't be read: {os.strerror(error.errno or 0)}",
@@ -55,42 +57,49 @@ class Htpasswd:
             ) from error
 
     def check(self, user: str, password: str) -> Account | None:
-        """Return the account if that is the user's password, else None; an unknown user takes as long."""
+        """Return the account if that is the user's password, else None; that takes as long for whatever user."""
         read = self._current()
         known = read.hashes.get(user)
         with self._one_at_a_time:
             right = _verify(password, known or read.nobody)
-        return Account(user) if right and known is not None else None
+            if known is not None and not right:
+                _fill_up(password, known, read.nobody)
+        return _account(user, known) if right else None
 
     def account(self, user: str) -> Account | None:
         """Return the account of a user who is in the file; None for others."""
-        return Account(user) if user in self._current().hashes else None
+        return _account(user, self._current().hashes.get(user))
 
     def version(self) -> object:
         """Return what changes with the file."""
-        return self._current().stamp
+        return self._current().version
 
     def _current(self) -> _Read:
         """Return what the file says now; while it can't be read, what it said last."""
         try:
-            stamp = _stamp(self._path)
-            if stamp == self._read.stamp:
+            version = _version(self._path)
+            if version == self._read.version:
                 return self._read
             with self._reading:
-                if stamp != self._read.stamp:
-                    self._read = _read(self._path, stamp)
+                if version != self._read.version:
+                    self._read = _read(self._path, version)
                     log.info("%s has changed and was read again: %d users", self._path, len(self._read.hashes))
         except OSError as error:
             log.warning("%s can't be read, and what it said last holds: %s", self._path, error.strerror)
         return self._read
 
 
-def _stamp(path: str) -> Stamp:
+def _account(user: str, digest: str | None) -> Account | None:
+    """Return the account of a user whose password has this hash, salt and all: a new one makes another stamp."""
+    return None if digest is None else Account(user, stamp=stamp("htpasswd", user, digest))
+
+
+def _version(path: str) -> Version:
     found = os.stat(path)
     return (found.st_mtime_ns, found.st_size, found.st_ino)
 
 
-def _read(path: str, stamp: Stamp) -> _Read:
+def _read(path: str, version: Version) -> _Read:
     with open(path, encoding="utf-8", errors="surrogateescape") as file:
         lines = file.read().splitlines()
     hashes: dict[str, str] = {}
@@ -104,13 +113,23 @@ def _read(path: str, stamp: Stamp) -> _Read:
             log.warning("%s: the hash of %r is none of bcrypt, $5$ and $6$; nobody can log in with it", path, user)
     if not hashes:
         log.warning("%s has no users", path)
-    return _Read(stamp, hashes, max(hashes.values(), key=_cost, default=_NOBODY))
+    return _Read(version, hashes, max(hashes.values(), key=_cost, default=_NOBODY))
 
 
-def _cost(digest: str) -> tuple[bool, str]:
-    """Return what hashes are sorted by: bcrypt after the others, and by its cost, which has two digits."""
-    is_bcrypt = digest.startswith(_BCRYPT)
-    return (is_bcrypt, digest[4:6] if is_bcrypt else "")
+def _cost(digest: str) -> int:
+    """Return the cost of a bcrypt hash, and 0 for other kinds."""
+    return int(digest[4:6]) if digest.startswith(_BCRYPT) and digest[4:6].isdecimal() else 0
+
+
+def _fill_up(password: str, digest: str, dearest: str) -> None:
+    """Take as long as the dearest hash of the file would have: the time must not tell that there is such a user.
+
+    Each cost of bcrypt takes twice as long as the one below. So after one of 10 those of 10 and 11 make up one of 12.
+    """
+    own, most = _cost(digest), _cost(dearest)
+    # One of another kind costs next to nothing beside a bcrypt.
+    for cost in range(own, most) if own else [most] if most else []:
+        _verify(password, _DUMMY.format(cost))
 
 
 def _verify(password: str, digest: str) -> bool:

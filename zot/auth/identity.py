@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from zot.errors import Unauthorized
-
-log = logging.getLogger(__name__)
 
 _LONGEST_NAME = 256
 _MOST_GROUPS = 1000
 
 
 class Identity(NamedTuple):
-    """A user's name, as policies have it, and the groups that the provider gives them."""
+    """A user's name, as policies have it, the groups that the provider gives them, and the account's stamp.
+
+    The stamp is of the provider and its own name for the user: an address may be given to somebody else, that never.
+    """
 
     name: str
     groups: frozenset[str] = frozenset()
+    stamp: str = ""
 
 
 class ClaimNames(NamedTuple):
@@ -28,25 +29,26 @@ class ClaimNames(NamedTuple):
     groups: str = "groups"
 
 
-def identity(names: ClaimNames, *sources: Mapping[str, Any]) -> Identity:
+def identity(names: ClaimNames, stamp: str, *sources: Mapping[str, Any]) -> Identity:
     """Return whom these claims describe; of the name's the last source with one counts, groups are those of all.
 
-    Raises `Unauthorized` if there is no name, or it is an email address that the provider says is not theirs.
+    An email address counts only with the word of the same source that it is verified. Raises `Unauthorized` if there is
+    no name: another claim than the configured one is never taken for it, as it may be somebody else's name.
     """
-    claims = {key: value for source in sources for key, value in source.items()}
     used = names.username
-    if not _is_name(claims.get(used)) and used != "email":
-        log.warning("a login has no claim %r, and email is taken instead", used)
-        used = "email"
-    name = claims.get(used)
-    if not _is_name(name):
+    said = [source for source in sources if _is_name(source.get(used))]
+    if not said:
         raise Unauthorized(
             f"the provider says no {used}", "ask it for that scope, or name another claim in claimMapping"
         )
-    if used == "email" and claims.get("email_verified", True) not in (True, "true"):
-        raise Unauthorized("the provider has not verified the email address", "verify it there, then log in again")
+    trusted = [source for source in said if used != "email" or source.get("email_verified") in (True, "true")]
+    if not trusted:
+        raise Unauthorized(
+            "the provider does not say that the email address is verified",
+            "verify it there and log in again, or name another claim in claimMapping",
+        )
     found = [group for source in sources for group in _texts(source.get(names.groups))]
-    return Identity(str(name), frozenset(found[:_MOST_GROUPS]))
+    return Identity(str(trusted[-1][used]), frozenset(found[:_MOST_GROUPS]), stamp)
 
 
 def _is_name(value: object) -> bool:

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from zot.auth.accounts import Directory
-from zot.auth.keys import ApiKeys
+from zot.auth.accounts import Account, Directory
+from zot.auth.keys import ApiKeys, Key
 from zot.auth.principal import Principal, Via
 from zot.auth.scopes import narrowing
 from zot.errors import Unauthorized
 
 
 class KeyLogin:
-    """Judges keys: a key is good while it is not expired or revoked and its user is still vouched for.
+    """Judges keys: a key is good while it is not expired or revoked and its user is still vouched for, as they were.
 
     It has the groups of its user as they are now. `directories` are those who vouch for users, by their names.
     """
@@ -29,11 +29,16 @@ class KeyLogin:
         key = self._keys.find(secret)
         if key is None or key.user != user:
             return None
-        if key.is_expired:
-            raise Unauthorized("the API key has expired", "make another one")
-        directory = self._directories.get(key.origin)
-        account = None if directory is None else directory.account(user)
-        if account is None:
-            raise Unauthorized(f"there is no user {user!r} any more", "log in as somebody who is there")
+        # Whose time is over is not asked about, so that it can be told also while a directory is away.
+        account = None if key.is_expired else self.account(key)
+        flaw = key.flaw(account)
+        if account is None or flaw:
+            raise Unauthorized(f"the API key is worth nothing: {flaw}", "log in otherwise, and make a new key")
         self._keys.note_use(secret)
-        return Principal(account.name, account.groups, Via.KEY, key.origin, narrowing(key.scopes or ()))
+        within = narrowing(key.scopes or ())
+        return Principal(account.name, account.groups, Via.KEY, key.origin, within, account.stamp)
+
+    def account(self, key: Key) -> Account | None:
+        """Return the account of a key's user as it is now; None if there is none any more. Raises `Unavailable`."""
+        directory = self._directories.get(key.origin)
+        return None if directory is None else directory.account(key.user)

@@ -18,9 +18,10 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from datetime import datetime
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-from zot.auth.dates import now
+from zot.auth.accounts import Account
+from zot.auth.dates import now, write_date
 from zot.auth.scopes import narrowing
 from zot.errors import Denied
 from zot.storage.protocol import NotFound, Storage, StorageError
@@ -35,7 +36,7 @@ _SECRET = re.compile(r"zak_[0-9a-f]{32}")
 
 
 class Key(NamedTuple):
-    """What is known of a key. `origin` vouches for its user."""
+    """What is known of a key. `origin` vouches for its user, whose `stamp` it has: see `Account`."""
 
     uuid: str
     user: str
@@ -45,6 +46,7 @@ class Key(NamedTuple):
     created: datetime
     expires: datetime | None
     creator: str
+    stamp: str
     last_used: datetime | None = None
 
     @property
@@ -52,13 +54,36 @@ class Key(NamedTuple):
         """Tell whether its time is over."""
         return self.expires is not None and now() >= self.expires
 
+    def flaw(self, account: Account | None) -> str:
+        """Return why the key is worth nothing, given the account of its user as it is now; nothing while it is good."""
+        if self.is_expired:
+            return "it has expired"
+        if account is None:
+            return f"there is no user {self.user!r} any more"
+        # A key from before there were stamps is as one with another stamp.
+        return "" if self.stamp == account.stamp else f"the login of {self.user!r} has changed since it was made"
+
+    def describe(self) -> dict[str, Any]:
+        """Return what is shown of the key, as zot's manual has it."""
+        return {
+            "createdAt": write_date(self.created),
+            "expirationDate": write_date(self.expires),
+            "isExpired": self.is_expired,
+            "creatorUa": self.creator,
+            "generatedBy": "manual",
+            "lastUsed": write_date(self.last_used),
+            "label": self.label,
+            "scopes": self.scopes,
+            "uuid": self.uuid,
+        }
+
     def encode(self) -> bytes:
         """Return the document."""
         return json.dumps(self._asdict(), default=datetime.isoformat).encode()
 
 
 def _decode(document: bytes) -> Key:
-    read = json.loads(document)
+    read = {"stamp": ""} | json.loads(document)
     read["scopes"] = None if read["scopes"] is None else tuple(read["scopes"])
     read["created"] = datetime.fromisoformat(read["created"])
     read["expires"] = None if read["expires"] is None else datetime.fromisoformat(read["expires"])
@@ -89,13 +114,15 @@ class ApiKeys:
         # Made by the process that uses it, since threads are not forked.
         self._writer: ThreadPoolExecutor | None = None
 
-    def create(self, user: str, origin: str, wanted: Wanted) -> tuple[Key, str]:
+    def create(self, account: Account, origin: str, wanted: Wanted) -> tuple[Key, str]:
         """Make a key; returns it with its secret. Raises `ValueError` for scopes, and `Denied` to who has too many."""
+        user = account.name
         narrowing(wanted.scopes or ())
         if sum(1 for _ in self._storage.list(self._owned(user))) >= MOST_PER_USER:
             raise Denied(f"{user!r} has {MOST_PER_USER} API keys already", "revoke those that are not needed any more")
         secret = f"zak_{secrets.token_hex(16)}"
-        key = Key(str(uuid.uuid4()), user, origin, wanted.label, wanted.scopes, now(), wanted.expires, wanted.creator)
+        label, scopes, expires, creator = wanted
+        key = Key(str(uuid.uuid4()), user, origin, label, scopes, now(), expires, creator, account.stamp)
         # The mark first: a key that can be used can be found and revoked.
         name = _hash(secret)
         self._storage.write(f"{self._owned(user)}/{name}", b"", new_directory=True)

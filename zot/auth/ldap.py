@@ -7,7 +7,7 @@ import re
 import ssl
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
@@ -15,7 +15,7 @@ import ldap3
 from ldap3.core.exceptions import LDAPException
 from ldap3.utils.conv import escape_filter_chars
 
-from zot.auth.accounts import Account
+from zot.auth.accounts import Account, stamp
 from zot.errors import StartupError, Unavailable
 
 log = logging.getLogger(__name__)
@@ -28,6 +28,8 @@ _AWAY_SECONDS = 3.0
 # For so long what it said about a user is believed.
 REMEMBER_SECONDS = 60.0
 _MOST_REMEMBERED = 10_000
+# What directories call the identifier of an entry, which no later one gets; many have one of these, some have none.
+_IDENTIFIERS = ("entryUUID", "objectGUID", "nsUniqueId")
 _ATTRIBUTE = re.compile(r"[A-Za-z][A-Za-z0-9.;-]*")
 
 
@@ -173,7 +175,7 @@ class Ldap:
     def _find(self, connection: ldap3.Connection, user: str) -> _Found | None:
         """Return the one entry of a user; several are as good as none."""
         settings = self._settings
-        attributes = [one for one in (settings.user_attribute, settings.user_group_attribute) if one]
+        attributes = [one for one in (settings.user_attribute, settings.user_group_attribute, *_IDENTIFIERS) if one]
         connection.search(
             settings.base_dn,
             self._filter(user),
@@ -194,7 +196,8 @@ class Ldap:
         names = texts.get(settings.user_attribute.lower(), [])
         name = next((one for one in names if one == user), names[0] if names else "")
         groups = texts.get(settings.user_group_attribute.lower(), [])
-        return _Found(entries[0]["dn"], Account(name, frozenset(groups))) if name else None
+        account = Account(name, frozenset(groups), _stamp(entries[0]["raw_attributes"]))
+        return _Found(entries[0]["dn"], account) if name else None
 
     def _filter(self, user: str) -> str:
         own = f"({self._settings.user_attribute}={escape_filter_chars(user)})"
@@ -202,6 +205,13 @@ class Ldap:
         if not further:
             return own
         return f"(&{own}{further if further.startswith('(') else f'({further})'})"
+
+
+def _stamp(attributes: Mapping[str, list[bytes]]) -> str:
+    """Return the stamp of an entry, which a later one of the same name does not have; empty if it has no identifier."""
+    known = {name.lower(): values[0] for name, values in attributes.items() if values}
+    found = next((known[name.lower()] for name in _IDENTIFIERS if name.lower() in known), None)
+    return "" if found is None else stamp("ldap", found.hex())
 
 
 def _context(settings: LdapSettings) -> ssl.SSLContext:

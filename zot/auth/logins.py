@@ -13,13 +13,13 @@ from authlib.common.errors import AuthlibBaseError
 from itsdangerous import BadData, URLSafeTimedSerializer
 from joserfc.errors import JoseError
 
+from zot.addresses import OutgoingError
 from zot.auth.landing import landing
 from zot.auth.people import People
 from zot.auth.principal import Principal, Via
 from zot.auth.providers import Provider, Ticket
 from zot.auth.signatures import TokenError
 from zot.errors import RegistryError, TooManyRequests, Unauthorized, Unavailable
-from zot.outgoing import OutgoingError
 
 log = logging.getLogger(__name__)
 
@@ -79,7 +79,8 @@ class Logins:
         with self._asking(name) as service:
             found = service.provider.identify(query["code"], ticket, self._callback(name))
         service.people.note(found)
-        return Principal(found.name, found.groups, Via.SESSION, service.people.origin), ticket.landing
+        principal = Principal(found.name, found.groups, Via.SESSION, service.people.origin, stamp=found.stamp)
+        return principal, ticket.landing
 
     def end_session(self, origin: str) -> str | None:
         """Return where somebody whom one of the services sent logs out there too, if there is such an address."""

@@ -13,10 +13,13 @@ from urllib.parse import urlencode
 
 from authlib.oidc.core import CodeIDToken
 
+from zot.addresses import OutgoingError
+from zot.auth.accounts import stamp
 from zot.auth.identity import Identity, identity
-from zot.auth.providers import Client, ProviderSettings, Ticket, client, document, mapping
+from zot.auth.providers import Client, Ticket, client, document, mapping
+from zot.auth.settings import ProviderSettings
 from zot.auth.signatures import Keys, TokenError, jwk_set
-from zot.outgoing import Guarded, OutgoingError, Reach
+from zot.outgoing import Guarded, Reach
 
 _BELIEVED_SECONDS = 3600.0
 # A provider that could not be asked is not asked again for so long.
@@ -67,7 +70,8 @@ class OpenIdProvider:
             found.metadata["token_endpoint"], grant_type="authorization_code", code=code, code_verifier=ticket.verifier
         )
         claims = self._verified(found, token, ticket.nonce)
-        return identity(self._settings.claims, claims, self._userinfo(found, token, claims["sub"]))
+        whose = stamp(found.metadata["issuer"], claims["sub"])
+        return identity(self._settings.claims, whose, claims, self._userinfo(found, token, claims["sub"]))
 
     def end_session(self, back: str) -> str | None:
         """Return the address where the user logs out, if the provider has one and was asked before."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, TypeVar
+from typing import TypeVar
 
 from zot.auth.access import AccessControl, Grant, MetricsRule, Rules
 from zot.auth.accounts import Directory, PasswordSource
@@ -19,6 +19,7 @@ from zot.auth.origins import Origins
 from zot.auth.people import People
 from zot.auth.policy import OpenPolicy, Policy
 from zot.auth.remembered import Remembered
+from zot.auth.services import Services
 from zot.auth.sessions import SessionLogin, Sessions
 from zot.auth.throttle import FailDelay, OneAtATime, Queue, Throttle
 from zot.config.access import AccessControl as AccessControlSettings
@@ -33,9 +34,6 @@ from zot.config.side_files import LdapCredentials, SessionKeys, read_side_file
 from zot.errors import StartupError
 from zot.oci.globs import compile_glob
 
-if TYPE_CHECKING:
-    from zot.auth.logins import Logins
-
 DEFAULT_REALM = "Authorization Required"
 S = TypeVar("S", bound=Section)
 # A right password is believed for so many seconds without another look.
@@ -48,10 +46,11 @@ class Opener:
     """Makes authorities, one after the other as the configuration changes; holds what outlives each of them.
 
     `threads` is how many requests a worker serves at the same time; `keys`, used where they are turned on, and
-    `sessions` are those of the registry, `people` the users that a provider sent. Made before the workers fork.
+    `sessions` are those of the registry, `people` the users that a provider sent, by its name and address. Made before
+    the workers fork.
     """
 
-    def __init__(self, threads: int, keys: ApiKeys, sessions: Sessions, people: Callable[[str], People]) -> None:
+    def __init__(self, threads: int, keys: ApiKeys, sessions: Sessions, people: Callable[[str, str], People]) -> None:
         self._threads = threads
         self._keys = keys
         self._sessions = sessions
@@ -68,9 +67,8 @@ class Opener:
         sources = self._sources(auth)
         directories: dict[str, Directory] = {source.origin: source for source in sources}
         sessions = self._sessions_of(auth)
-        for name in auth.openid.providers if auth.openid else ():
-            users = self._people(name)
-            directories[users.origin] = users
+        people = self._people_of(auth)
+        directories |= {users.origin: users for users in people.values()}
         keys = self._keys if auth.apikey or auth.openid else None
         login = None if keys is None else KeyLogin(keys, directories)
         headers = []
@@ -86,7 +84,7 @@ class Opener:
             sessions,
             _is_secure(http) if auth.secure_session is None else auth.secure_session,
             _origins(http),
-            self._logins(http, sessions),
+            Services(http, people.__getitem__, lambda: sessions.key_for("login")) if auth.openid else None,
         )
 
     def _sessions_of(self, auth: Auth) -> Sessions:
@@ -95,12 +93,10 @@ class Opener:
         keys = _side_file("http.auth.sessionKeysFile", auth.session_keys_file, SessionKeys)
         return self._sessions.signed_with(keys.hash_key.get_secret_value().encode())
 
-    def _logins(self, http: Http, sessions: Sessions) -> Logins | None:
-        if http.auth is None or http.auth.openid is None:
-            return None
-        from zot.auth.services import logins
-
-        return logins(http, self._people, lambda: sessions.key_for("login"))
+    def _people_of(self, auth: Auth) -> dict[str, People]:
+        """Return the users whom each provider sent; another provider in the place of one has users of its own."""
+        providers = auth.openid.providers if auth.openid else {}
+        return {name: self._people(name, (one.issuer or one.tokenurl).rstrip("/")) for name, one in providers.items()}
 
     def _by_tokens(self, http: Http, settings: BearerSection) -> Authority:
         """Make the authority where tokens of a token server count, and nothing else does."""

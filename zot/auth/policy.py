@@ -48,6 +48,8 @@ class OpenPolicy:
         """Return True, unless a name is needed and missing."""
         if action is Action.ACCOUNT:
             return bool(principal.name)
+        if action is Action.METRICS:
+            return self._to_anonymous or bool(principal.name)
         return self._to_anonymous or principal.is_known or action in (Action.HEALTH, Action.LOGIN)
 
     def decide(self, principal: Principal, action: Action, repository: str | None) -> Decision:

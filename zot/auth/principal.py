@@ -5,6 +5,7 @@ from __future__ import annotations
 from enum import Enum
 from typing import NamedTuple
 
+from zot.auth.accounts import Account
 from zot.auth.actions import Action, Actions
 from zot.oci.globs import Glob
 
@@ -32,7 +33,7 @@ class Principal(NamedTuple):
 
     `groups` are those that came with the proof (LDAP's, a provider's); the configuration's own are added by the policy.
     `origin` names what vouches for the name: a session or key lives only as long as that still does. `within`, if it is
-    there, narrows what the policy allows: to the scopes of a key, to what a token grants.
+    there, narrows what the policy allows: to the scopes of a key, to what a token grants. `stamp` is the account's.
     """
 
     name: str = ""
@@ -40,6 +41,12 @@ class Principal(NamedTuple):
     via: Via = Via.NOTHING
     origin: str = ""
     within: tuple[Scope, ...] | None = None
+    stamp: str = ""
+
+    @property
+    def account(self) -> Account:
+        """The account behind the name."""
+        return Account(self.name, self.groups, self.stamp)
 
     @property
     def is_known(self) -> bool:
@@ -75,3 +82,8 @@ class Credentials(NamedTuple):
     origin: str = ""
     site: str = ""
     asks_itself: bool = False
+
+    @property
+    def is_browser(self) -> bool:
+        """Tell whether a browser may have sent this; other clients say none of these."""
+        return self.asks_itself or bool(self.origin or self.site) or "Mozilla/" in self.agent

@@ -10,26 +10,9 @@ from authlib.integrations.requests_client.oauth2_session import OAuth2ClientAuth
 from authlib.oauth2.client import OAuth2Client
 from authlib.oauth2.rfc7523 import PrivateKeyJWT
 
-from zot.auth.identity import ClaimNames, Identity
+from zot.auth.identity import Identity
+from zot.auth.settings import ProviderSettings
 from zot.outgoing import Guarded, Reach
-
-
-class ProviderSettings(NamedTuple):
-    """How a provider knows this registry, and how it is reached.
-
-    `key` is a private key in PEM, which signs instead of the secret. `issuer` is for OpenID Connect, the two addresses
-    are for GitHub.
-    """
-
-    name: str
-    client_id: str
-    secret: str = ""
-    key: str = ""
-    issuer: str = ""
-    auth_url: str = ""
-    token_url: str = ""
-    scopes: tuple[str, ...] = ()
-    claims: ClaimNames = ClaimNames()
 
 
 class Ticket(NamedTuple):

@@ -1,45 +1,73 @@
-"""From the configuration to the services by which users log in with a browser."""
+"""From the configuration to the services by which users log in with a browser.
+
+What can be wrong with a configuration is found at the start; what asks the services is loaded when somebody logs in.
+"""
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from zot.auth.github import GitHub
+from zot.addresses import OutgoingError, origin
 from zot.auth.identity import ClaimNames
-from zot.auth.logins import Logins, Service
-from zot.auth.openid import OpenIdProvider
 from zot.auth.people import People
-from zot.auth.providers import Provider, ProviderSettings
+from zot.auth.settings import ProviderSettings
 from zot.config.auth import Provider as Section
 from zot.config.http import Http
 from zot.config.problems import ConfigError
 from zot.config.side_files import ClientCredentials, read_side_file
 from zot.errors import StartupError
-from zot.outgoing import OutgoingError, origin
+
+if TYPE_CHECKING:
+    from zot.auth.logins import Logins
 
 _BY_ISSUER = ("google", "gitlab", "oidc")
 
 
-def logins(http: Http, people: Callable[[str], People], key: Callable[[], bytes]) -> Logins | None:
-    """Make the services of a configuration; None if it has none. No service is asked for anything yet.
+class Services:
+    """The services of a configuration with `http.auth.openid`. No service is asked for anything yet.
 
-    Raises `StartupError` for one that is not known, or not described enough.
+    `people` are the users that each sent, `key` signs what browsers keep while they log in. Raises `StartupError` for a
+    service that is not known, or not described enough.
     """
-    openid = http.auth.openid if http.auth is not None else None
-    if openid is None:
-        return None
-    own = _own_address(http)
-    base = http.external_url.rstrip("/") or own
-    listed = (base, own, *openid.callback_allow_origins)
-    try:
-        origins = frozenset(str(origin(one)) for one in listed)
-    except OutgoingError as error:
-        raise StartupError(
-            f"http.externalUrl or http.auth.openid.callbackAllowOrigins: {error}", "write https://zot.example.com"
-        ) from error
-    services = {name: Service(_provider(name, one), people(name)) for name, one in openid.providers.items()}
-    return Logins(services, base, origins, key)
+
+    def __init__(self, http: Http, people: Callable[[str], People], key: Callable[[], bytes]) -> None:
+        openid = http.auth and http.auth.openid
+        assert openid
+        own = _own_address(http)
+        self._base = http.external_url.rstrip("/") or own
+        try:
+            listed = (self._base, own, *openid.callback_allow_origins)
+            self._origins = frozenset(str(origin(one)) for one in listed)
+        except OutgoingError as error:
+            raise StartupError(
+                f"http.externalUrl or http.auth.openid.callbackAllowOrigins: {error}", "write https://zot.example.com"
+            ) from error
+        self._providers = {name: _checked(name, section) for name, section in openid.providers.items()}
+        self._people = people
+        self._key = key
+        self._making = threading.Lock()
+        self._made: Logins | None = None
+
+    @property
+    def logins(self) -> Logins:
+        """The logins by them, made when they are asked for the first time."""
+        with self._making:
+            self._made = self._made or self._make()
+            return self._made
+
+    def _make(self) -> Logins:
+        from zot.auth.github import GitHub
+        from zot.auth.logins import Logins, Service
+        from zot.auth.openid import OpenIdProvider
+
+        services = {
+            name: Service((OpenIdProvider if name in _BY_ISSUER else GitHub)(settings), self._people(name))
+            for name, settings in self._providers.items()
+        }
+        return Logins(services, self._base, self._origins, self._key)
 
 
 def _own_address(http: Http) -> str:
@@ -48,7 +76,8 @@ def _own_address(http: Http) -> str:
     return f"{'https' if http.tls and http.tls.cert else 'http'}://{host}:{http.port}"
 
 
-def _provider(name: str, section: Section) -> Provider:
+def _checked(name: str, section: Section) -> ProviderSettings:
+    """Return what a provider's section says. Raises `StartupError` if that is not enough."""
     where = f"http.auth.openid.providers.{name}"
     settings = _settings(where, section)
     needed = {"clientid": settings.client_id}
@@ -59,10 +88,12 @@ def _provider(name: str, section: Section) -> Provider:
     missing = [key for key, value in needed.items() if not value]
     if missing:
         raise StartupError(f"{where}.{missing[0]} is missing", "give it, as the provider says it")
-    try:
-        return OpenIdProvider(settings) if name in _BY_ISSUER else GitHub(settings)
-    except OutgoingError as error:
-        raise StartupError(f"{where}: {error}", "mend its addresses") from error
+    if name == "github" and section.authurl and section.tokenurl:
+        try:
+            origin(section.tokenurl)
+        except OutgoingError as error:
+            raise StartupError(f"{where}: {error}", "mend its addresses") from error
+    return settings
 
 
 def _settings(where: str, section: Section) -> ProviderSettings:

@@ -12,6 +12,7 @@ import weakref
 from collections import Counter, OrderedDict
 from collections.abc import Callable, Hashable, Iterator
 from contextlib import AbstractContextManager, contextmanager
+from ipaddress import IPv6Address
 from typing import NamedTuple
 
 from zot.errors import TooManyRequests
@@ -60,7 +61,7 @@ class Throttle:
     """Refuses logins after many failures from the same address, or from the same address for the same user.
 
     Never by user alone, or anybody could lock out whoever they like. A user who logged in from an address before is not
-    held up by what others try from there. Each worker counts for itself.
+    held up by what others try from there. Each worker counts for itself. Addresses are those of `network`.
     """
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
@@ -172,6 +173,18 @@ class FailDelay:
             time.sleep(self._seconds)
         finally:
             self._places.release()
+
+
+def network(address: str) -> str:
+    """Return what is counted for an address: with IPv6 a client has a whole network of 64 bits to choose from."""
+    if ":" not in address:
+        return address
+    try:
+        found = IPv6Address(address.partition("%")[0])
+    except ValueError:
+        return address
+    # All of IPv4 would be one network otherwise.
+    return str(found.ipv4_mapped or int(found) >> 64)
 
 
 def busy(reason: str, seconds: int) -> TooManyRequests:
