@@ -10,10 +10,10 @@ from cli.configuration import config_option, read
 from cli.output import Output, output_options
 from cli.store import open_store
 from zot import checkup
+from zot.addresses import OutgoingError, origin
 from zot.checkup import Finding
 from zot.config import Config
 from zot.errors import StartupError
-from zot.outgoing import OutgoingError, origin
 from zot.storage.protocol import StorageError
 
 _COLOURS = {"good": "green", "warning": "yellow", "bad": "red"}
