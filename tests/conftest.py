@@ -13,6 +13,7 @@ from typing import NoReturn
 import pytest
 
 from tests import services
+from tests.auth.slapd import Slapd
 from tests.servers import Server, running_server
 from tests.services import S3Server
 
@@ -75,6 +76,15 @@ def minio(tmp_path_factory: pytest.TempPathFactory, need: Callable[..., str]) ->
     """MinIO, another real S3 server."""
     with services.minio(tmp_path_factory.mktemp("minio"), need("minio", "run scripts/install-tools --full")) as server:
         yield server
+
+
+@pytest.fixture(scope="session")
+def slapd(tmp_path_factory: pytest.TempPathFactory, need: Callable[..., str]) -> Iterator[Slapd]:
+    """A running slapd, with alice (of the group devs), bob, both, and a*b."""
+    need("ldapadd")
+    server = Slapd(need("slapd"), tmp_path_factory.mktemp("slapd"))
+    yield server
+    server.stop()
 
 
 def _missing(reason: str) -> NoReturn:

@@ -7,6 +7,7 @@ import os
 import socket
 import subprocess
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Thread
@@ -15,25 +16,43 @@ from typing import Any
 import pytest
 import trustme
 
+from tests.auth.slapd import ADMIN, BASE, Slapd
+from tests.faults import Fault, fault_proxy
+from tests.provider import provider
 from tests.servers import environment, zot
+from tests.services import S3Server
 
 WORST = ["good", "warning", "bad"]
 
 
 def verify(tmp_path: Path, configuration: object, *before: str) -> tuple[int, dict[str, str]]:
     """Return the status, and the worst state of each thing that was tried, by its first word or key."""
+    status, found = findings(tmp_path, configuration, *before)
+    states: dict[str, str] = {}
+    for one in found:
+        name = one["what"].partition(" ")[0]
+        states[name] = max(states.get(name, "good"), one["state"], key=WORST.index)
+    return status, states
+
+
+def findings(tmp_path: Path, configuration: object, *before: str) -> tuple[int, list[dict[str, str]]]:
+    """Return the status, and what was found."""
     file = tmp_path / "c.json"
     file.write_text(json.dumps(configuration))
     command = [*before, *zot("verify", "--online", "--output", "json", str(file))]
     done = subprocess.run(command, capture_output=True, text=True, env=environment(), check=False)
     (document,) = json.loads(done.stdout)
     assert document["valid"], document
-    states: dict[str, str] = {}
-    for one in document["online"]:
-        name = one["what"].partition(" ")[0]
-        states[name] = max(states.get(name, "good"), one["state"], key=WORST.index)
-        assert one["remedy"] or one["state"] == "good"
-    return done.returncode, states
+    found: list[dict[str, str]] = document["online"]
+    assert all(one["remedy"] or one["state"] == "good" for one in found)
+    return done.returncode, found
+
+
+def finding(tmp_path: Path, configuration: object, key: str) -> tuple[int, str, str]:
+    """Return the status, and the state and the words of what was found at a key."""
+    status, found = findings(tmp_path, configuration)
+    (one,) = (one for one in found if one["what"].startswith(key))
+    return status, one["state"], one["said"]
 
 
 def tls(tmp_path: Path, issued: trustme.LeafCert) -> Any:
@@ -122,3 +141,78 @@ def test_what_answers_and_what_does_not(tmp_path: Path, answering: str) -> None:
         1, dict(zip(names, ("bad", "bad", "good", "good"), strict=True)),
     )  # fmt: skip
     assert verify(tmp_path, named(f"http://127.0.0.1:{port}", port)) == (1, dict.fromkeys(names, "bad"))
+
+
+@pytest.mark.parametrize(
+    ("ends", "status", "state", "said"),
+    [(timedelta(days=90), 0, "good", "valid until"), (timedelta(days=9), 0, "warning", "9 days"),
+     (timedelta(days=-3), 1, "bad", "ended on")],
+)  # fmt: skip
+def test_when_a_certificate_ends(tmp_path: Path, ends: timedelta, status: int, state: str, said: str) -> None:
+    """The day on which it ends is said; soon is a warning, over is bad."""
+    now = datetime.now(UTC)
+    made = trustme.CA().issue_cert(
+        "a.example", not_before=now - timedelta(days=30), not_after=now + ends + timedelta(hours=1)
+    )
+    code, found, words = finding(tmp_path, tls(tmp_path, made), "certificate")
+    assert (code, found) == (status, state)
+    assert said in words
+    assert f"{now + ends + timedelta(hours=1):%Y-%m-%d}" in words
+
+
+@pytest.mark.parametrize(
+    ("changes", "status", "said"),
+    [({}, 0, "lets us in"), ({"bindPassword": "wrong"}, 1, "refuses bindDN: invalidCredentials"),
+     ({"cacert": ""}, 1, "")],
+)  # fmt: skip
+def test_a_directory_service(tmp_path: Path, slapd: Slapd, changes: dict[str, Any], status: int, said: str) -> None:
+    """A real slapd lets us in over TLS; a wrong password is bad, and so is a certificate that nobody vouches for."""
+    ldap = {
+        "address": "127.0.0.1", "port": slapd.tls_port, "insecure": False, "cacert": slapd.ca, "baseDN": BASE,
+        "userAttribute": "uid", "bindDN": ADMIN, "bindPassword": "adminpw",
+    }  # fmt: skip
+    root = {"rootDirectory": str(tmp_path / "root")}
+    settings = {"storage": root, "http": {"auth": {"ldap": ldap | changes}}}
+    code, state, words = finding(tmp_path, settings, "http.auth.ldap")
+    assert (code, state) == (status, "bad" if status else "good")
+    assert said in words
+    assert "wrong" not in words
+
+
+@pytest.mark.parametrize("name", ["moto", pytest.param("seaweedfs", marks=pytest.mark.e2e)])
+def test_a_bucket(tmp_path: Path, name: str, request: pytest.FixtureRequest) -> None:
+    """A bucket that is there and keeps conditions is good, one that is not there is bad; nothing is left in it."""
+    server: S3Server = request.getfixturevalue(name)
+    driver = server.driver(f"verify-{name}")
+    code, state, words = finding(tmp_path, {"storage": {"storageDriver": driver}}, "storage.storageDriver")
+    assert (code, state) == (0, "good"), words
+    missing = {"storage": {"storageDriver": driver | {"bucket": "not-there"}}}
+    code, state, words = finding(tmp_path, missing, "storage.storageDriver")
+    assert (code, state) == (1, "bad")
+    assert "not-there" in words
+
+
+def test_a_bucket_that_takes_no_conditions(tmp_path: Path, moto: S3Server) -> None:
+    """A server that passes over If-None-Match is found out."""
+    with fault_proxy(moto.endpoint) as proxy:
+        proxy.rule = lambda *_: Fault(without=("if-none-match",))
+        driver = moto.driver("deaf") | {"regionendpoint": proxy.endpoint}
+        code, state, words = finding(tmp_path, {"storage": {"storageDriver": driver}}, "storage.storageDriver")
+    assert (code, state) == (1, "bad")
+    assert "ignores If-None-Match" in words
+
+
+def test_an_openid_provider(tmp_path: Path) -> None:
+    """A provider that answers as the issuer is good; one of another name, and an address without one, are bad."""
+    with provider() as found:
+
+        def look(issuer: str) -> tuple[int, str]:
+            oidc = {"issuer": issuer, "clientid": "c", "clientsecret": "s", "scopes": ["openid"]}
+            http = {"auth": {"openid": {"providers": {"oidc": oidc}}}}
+            settings = {"storage": {"rootDirectory": str(tmp_path / "root")}, "http": http}
+            return finding(tmp_path, settings, "http.auth.openid.providers.oidc")[:2]
+
+        assert look(found.url) == (0, "good")
+        assert look(f"{found.url}/realms/none") == (1, "bad")
+        found.metadata["issuer"] = "https://other.example"
+        assert look(found.url) == (1, "bad")
