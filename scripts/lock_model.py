@@ -283,7 +283,7 @@ def check_lock(kinds: tuple[str, ...]) -> bool:
 def check_wrong() -> bool:
     """Try the variants that are wrong; tell whether each was found out."""
     found = {wrong: try_lock(wrong)[1] is not None for wrong in WRONG}
-    found |= {wrong: sharing.explored(wrong)[1] is not None for wrong in sharing.WRONG}
+    found |= {wrong: sharing.is_found(wrong) for wrong in sharing.WRONG}
     for wrong, is_found in found.items():
         print(f"{wrong}: {'goes wrong, as it must' if is_found else 'NOT FOUND OUT'}", flush=True)
     return all(found.values())

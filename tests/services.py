@@ -46,7 +46,7 @@ class S3Server:
 def moto(directory: Path) -> Iterator[S3Server]:
     """Run moto, an imitation that is started soon and checks no signatures."""
     port = free_port()
-    command = [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)]
+    command = [sys.executable, str(Path(__file__).with_name("moto_server.py")), str(port)]
     url = f"http://127.0.0.1:{port}"
     with _running(command, directory, lambda: _answers(f"{url}/moto-api/data.json")) as process:
         yield _with_bucket(S3Server(url, process.pid))

@@ -1,11 +1,15 @@
-"""A server on S3 that dies at any of the requests that an operation makes."""
+"""A server on S3 that dies at any of the requests that an operation makes, and what a sweep leaves of that."""
 
 from __future__ import annotations
 
 import os
+import re
+import time
 import uuid
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from dataclasses import replace
 from typing import NamedTuple
 
 import pytest
@@ -14,10 +18,12 @@ from tests.faults import Fault, FaultProxy, fault_proxy
 from tests.images import OCI_MANIFEST, manifest
 from tests.services import ACCESS_KEY, SECRET_KEY, S3Server
 from zot.errors import RegistryError
+from zot.gc import passes
 from zot.oci import digest as digests
 from zot.oci import manifest as oci_manifest
 from zot.oci.digest import Digest
-from zot.registry import blobs, manifests, paths, uploads
+from zot.registry import blobs, manifests, paths, repositories, uploads
+from zot.registry.retention import Retention
 from zot.registry.store import Store
 from zot.storage.protocol import StorageError
 from zot.storage.s3 import S3, Settings, locks
@@ -38,14 +44,18 @@ class World:
         self._server = server
         self._proxy = proxy
         self._stack = stack
-        self._root = uuid.uuid4().hex
-        self.dying, self.after = self._store(proxy.endpoint), self._store(server.endpoint)
+        root = uuid.uuid4().hex
+        self.dying, self.after = self._store(proxy.endpoint, root), self._store(server.endpoint, root)
 
-    def _store(self, endpoint: str) -> Store:
+    def fresh(self) -> Store:
+        """Return a store that nobody has used."""
+        return self._store(self._server.endpoint, uuid.uuid4().hex)
+
+    def _store(self, endpoint: str, root: str) -> Store:
         settings = Settings(
             self._server.bucket,
             endpoint=endpoint,
-            root=self._root,
+            root=root,
             access_key=ACCESS_KEY,
             secret_key=SECRET_KEY,
             part_size=5 * MIB,
@@ -118,6 +128,51 @@ def tag(store: Store, name: str, *layers: bytes) -> Digest:
     return digest
 
 
+def keys(store: Store) -> Counter[str]:
+    """Return all keys of a bucket, those that are chosen by chance without what chance chose."""
+    assert isinstance(store.storage, S3)
+    bucket = store.storage.bucket
+    assert list(bucket.unfinished("")) == []
+    return Counter(re.sub(r"(/data/|/links/.*/[0-9a-f]{32}-).*", r"\1", one.key) for one in bucket.walk(""))
+
+
+class Patient:
+    """Somebody who watches a pass and never stops it."""
+
+    def go_on(self) -> None:
+        """Let it go on."""
+
+    def cleaned(self, done: object) -> None:
+        """Be told."""
+
+    def scrubbed(self, done: object) -> None:
+        """Be told."""
+
+    def dropped(self, what: str, size: int) -> None:
+        """Be told."""
+
+
+def collect(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Collect garbage as if all were old."""
+    later = time.time() + 30 * 24 * 3600
+    with monkeypatch.context() as future:
+        future.setattr("time.time", lambda: later)
+        passes.over_all(replace(store, retention=Retention()), passes.Settings(), Patient(), resume=False)
+
+
+def rebuilt(store: Store, into: Store) -> Store:
+    """Push all that the tags of a store lead to into another one."""
+    for name in repositories.names(store):
+        for one in store.storage.list(paths.tags(name)):
+            found = manifests.get(store, name, one)
+            parsed = oci_manifest.parse(found.body, found.media_type)
+            for digest in parsed.blobs:
+                with blobs.open_blob(store, name, digest).file as file:
+                    uploads.push(into, name, digest, [file.read()])
+            manifests.put(into, name, found.digest, found.body, parsed, (one,))
+    return into
+
+
 def check(store: Store, name: str) -> None:
     """See that every tag of a repository leads to an image that is there whole."""
     for one in store.storage.list(paths.tags(name)):
@@ -180,3 +235,38 @@ def _check_after(store: Store, image: Image, operation: Step) -> None:
         check(store, name)
     tags = list(store.storage.list(paths.tags(image.name)))
     assert tags == ([] if operation is Image.delete else ["v1"])
+
+
+@pytest.mark.parametrize(
+    ("before", "operation", "size"),
+    [
+        (None, Image.push, 70_000),
+        (None, Image.push, 6 * MIB),
+        (Image.push, Image.delete, 70_000),
+        (Image.push, Image.mount, 70_000),
+    ],
+    ids=["push", "push in parts", "delete", "mount"],
+)
+def test_nothing_is_left_of_a_death_at_any_request(
+    world: World, monkeypatch: pytest.MonkeyPatch, before: Step | None, operation: Step, size: int
+) -> None:
+    """Whichever request it dies at, a collection leaves what a new bucket with the same images has, and no key more."""
+    for number in range(0, 200, EACH):
+        image = Image(f"a{number}", f"b{number}", b"%d" % number, (b"%09d" % number) * (size // 9))
+        if before is not None:
+            before(image, world.after)
+        world.die_after(number)
+        died = False
+        try:
+            operation(image, world.dying)
+        except (StorageError, RegistryError, AssertionError):
+            died = True
+        with monkeypatch.context() as void:
+            void.setattr(locks, "VOID_AFTER", -1.0)
+            void.setattr(s3_uploads, "VOID_AFTER", -1.0)
+            collect(world.after, monkeypatch)
+        for name in (image.name, image.other):
+            check(world.after, name)
+        if not died:
+            break
+    assert keys(world.after) == keys(rebuilt(world.after, world.fresh()))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import multiprocessing
 import os
 import threading
+import time
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -16,7 +17,7 @@ from tests.faults import Fault, FaultProxy, fault_proxy
 from tests.services import ACCESS_KEY, SECRET_KEY, S3Server
 from tests.storage.conftest import REAL
 from zot.errors import StartupError
-from zot.storage.protocol import Busy, Damaged, Full, Lapsed, NotFound, Unavailable
+from zot.storage.protocol import Busy, Damaged, Full, Lapsed, Leftover, NotFound, Unavailable
 from zot.storage.s3 import S3, Settings, locks, uploads
 from zot.storage.s3.bucket import pauses
 
@@ -85,6 +86,12 @@ def content(driver: S3, key: str, start: int = 0) -> bytes:
     """Read content."""
     with driver.open(key, start).file as file:
         return file.read()
+
+
+def sweep(driver: S3) -> None:
+    """Remove all leftovers, however young."""
+    for leftover in list(driver.leftovers(time.time() + 60, shared="s")):
+        driver.discard(leftover)
 
 
 def everything(driver: S3) -> set[str]:
@@ -195,6 +202,99 @@ def test_sharing_survives_a_remover(servers: Servers) -> None:
     assert everything(driver) == before
     driver.remove("a/one", shared=SHARED)
     assert everything(driver) == set()
+
+
+def test_what_was_published_outlives_its_session(servers: Servers, proxy: FaultProxy, quick: None) -> None:
+    """A put that died when others could share its bytes leaves its session; whoever throws that away takes nothing."""
+    through, driver = servers.open(proxy.endpoint), servers.open()
+    whole = os.urandom(6 * MIB)
+    with driver.upload("u", create=True) as upload:
+        upload.write(whole)
+    proxy.once("PUT", Fault(403), "a/one", times=9)
+    with pytest.raises(Unavailable), through.upload("u") as upload:
+        through.put("a/one", upload, shared=SHARED)
+    proxy.rule = lambda *_: None
+    put(driver, "b/two", whole, SHARED)
+    with driver.upload("u") as upload:
+        upload.discard()
+    sweep(driver)
+    assert content(driver, "b/two") == whole
+    driver.remove("b/two", shared=SHARED)
+    assert everything(driver) == set()
+
+
+def test_bytes_that_became_content_outlive_their_session(servers: Servers, proxy: FaultProxy, quick: None) -> None:
+    """A pointer that was written, though the server said that it failed, stands for bytes that nobody takes away."""
+    through, driver = servers.open(proxy.endpoint), servers.open()
+    whole = os.urandom(6 * MIB)
+    proxy.once("PUT", Fault(500, afterwards=True), "a/one", times=9)
+    with through.upload("u", create=True) as upload:
+        upload.write(whole)
+        with pytest.raises(Unavailable):
+            through.put("a/one", upload, shared=SHARED)
+        upload.discard()
+    sweep(driver)
+    assert content(driver, "a/one") == whole
+
+
+def test_one_key_that_is_put_by_two_stays_linked(servers: Servers) -> None:
+    """Of two that put one key at once, one that sees a remover does not take away the link of the other."""
+    driver = servers.open()
+    big = os.urandom(100_000)
+    put(driver, "a/one", big, SHARED)
+    sharing = driver._sharing
+    assert sharing.join(SHARED, "b/two")
+    driver.bucket.put("_own/removing/s-content/somebody", b"")
+    assert not sharing.join(SHARED, "b/two")
+    driver.bucket.delete("_own/removing/s-content/somebody")
+    driver.remove("a/one", shared=SHARED)
+    found = sharing.find(SHARED)
+    assert found is not None
+    driver._point("b/two", found)
+    assert content(driver, "b/two") == big
+
+
+def test_lone_links_and_what_they_kept_go(servers: Servers) -> None:
+    """What a crash left between link and pointer, or between a key's removal and its link's, goes, and nothing else."""
+    driver = servers.open()
+    put(driver, "a/kept", b"k" * 100_000, "s/kept")
+    put(driver, "b/kept", b"k" * 100_000, "s/kept")
+    kept = everything(driver)
+    driver._sharing.join("s/kept", "c/never")
+    driver._sharing.join("s/none", "c/never")
+    put(driver, "a/removed", b"r" * 100_000, "s/removed")
+    driver.bucket.delete("a/removed")
+    put(driver, "a/forgotten", b"f" * 100_000, "s/forgotten")
+    driver.bucket.delete("a/forgotten")
+    for link in list(driver.bucket.walk(driver._sharing.links_of("s/forgotten", "a/forgotten"))):
+        driver.bucket.delete(link.key)
+    sweep(driver)
+    assert everything(driver) == kept
+
+
+def test_a_link_that_somebody_came_back_to_stays(servers: Servers) -> None:
+    """Between the finding of a lone link and its removal a push may need the content behind it."""
+    driver = servers.open()
+    big = os.urandom(100_000)
+    put(driver, "a/one", big, SHARED)
+    driver.bucket.delete("a/one")
+    found = list(driver.leftovers(time.time() + 60, shared="s"))
+    assert len(found) == 1
+    put(driver, "a/one", big, SHARED)
+    assert not any(driver.discard(leftover) for leftover in found)
+    assert not driver.discard(Leftover("shared", SHARED, 0, 0.0))
+    assert content(driver, "a/one") == big
+
+
+def test_looking_for_leftovers_asks_for_few_objects(servers: Servers, proxy: FaultProxy) -> None:
+    """Pointers to what is shared are known by their ETags: not each key costs a request, nor does a manifest."""
+    driver, through = servers.open(), servers.open(proxy.endpoint)
+    for number in range(20):
+        put(driver, f"a/key{number}", b"k" * 100_000, SHARED)
+        driver.write(f"a/manifest{number}", b"{" + b" " * 600 + b"}")
+    proxy.seen.clear()
+    assert list(through.leftovers(time.time() + 60, shared="s")) == []
+    assert len(proxy.seen) < 15
 
 
 def test_shared_content_whose_bytes_are_gone_is_not_shared(servers: Servers) -> None:

@@ -74,6 +74,15 @@ class Listed(NamedTuple):
         return {name: self.now - modified for name, modified in self.modified.items()}
 
 
+class Walked(NamedTuple):
+    """An object of a listing: its size in bytes; its time in seconds since 1970."""
+
+    key: str
+    size: int
+    modified: float
+    etag: str
+
+
 class Bucket:
     """A bucket, or what is in it below the root. Keys are relative to that. Shared by threads."""
 
@@ -215,22 +224,26 @@ class Bucket:
                 answer = self.client.list_objects_v2(
                     Bucket=self.name, Prefix=whole, Delimiter="/", MaxKeys=most, **going_on
                 )
-            modified = {one["Key"][len(whole) :]: one["LastModified"].timestamp() for one in answer.get("Contents", ())}
+            found = {one["Key"][len(whole) :]: one["LastModified"].timestamp() for one in answer.get("Contents", ())}
+            # SeaweedFS shows the prefix itself too, where something was below it.
+            modified = {name: when for name, when in found.items() if name}
             below = [one["Prefix"][len(whole) :] for one in answer.get("CommonPrefixes", ())]
             last = not answer["IsTruncated"]
-            yield Listed([name for name in (*modified, *below) if name], modified, _date(answer), last)
+            yield Listed([*modified, *below], modified, _date(answer), last)
             if last:
                 return
             going_on = {"ContinuationToken": answer["NextContinuationToken"]}
 
-    def walk(self, prefix: str) -> Iterator[tuple[str, int, float]]:
-        """Yield all keys that begin with `prefix`, with the size of each object and when it was written."""
+    def walk(self, prefix: str) -> Iterator[Walked]:
+        """Yield all objects whose keys begin with `prefix`."""
         going_on: dict[str, Any] = {}
         while True:
             with self._errors:
                 answer = self.client.list_objects_v2(Bucket=self.name, Prefix=self._prefix + prefix, **going_on)
             for one in answer.get("Contents", ()):
-                yield one["Key"][len(self._prefix) :], one["Size"], one["LastModified"].timestamp()
+                key, modified = one["Key"][len(self._prefix) :], one["LastModified"].timestamp()
+                if not key.endswith("/"):
+                    yield Walked(key, one["Size"], modified, one["ETag"])
             if not answer["IsTruncated"]:
                 return
             going_on = {"ContinuationToken": answer["NextContinuationToken"]}

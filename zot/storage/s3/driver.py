@@ -3,7 +3,7 @@
 Those are below a private prefix:
 
     data/<uuid>                  content that is larger than 64 KiB
-    links/<shared>/<hash>        a key that shares content; removing/<shared>/<uuid> somebody who may be removing it
+    links/<shared>/<hash>-<uuid> a key that shares content; removing/<shared>/<uuid> somebody who may be removing it
     locks/<name>/…               see `zot.storage.s3.locks`
     uploads/<name>               a session
     damaged/…                    what was set aside
@@ -45,7 +45,7 @@ class S3:
         self.bucket = Bucket(settings)
         self._sharing = Sharing(self.bucket, private)
         self._locks = Locks(self.bucket, f"{private}/locks")
-        self._leftovers = Leftovers(self.bucket, private)
+        self._leftovers = Leftovers(self.bucket, private, self._sharing)
 
     def start(self) -> None:
         """Try what the driver needs. Raises `StartupError` if the bucket can't be used."""
@@ -131,11 +131,12 @@ class S3:
             if self._known(key, pointer.size) is not None:
                 self.touch(key)
                 return
-        if not self._sharing.join(shared, key):
+        link = self._sharing.join(shared, key)
+        if link is None:
             raise CannotLink("the content may be on its way out")
         found = self._sharing.find(shared)
         if found is None:
-            self._sharing.leave(shared, key)
+            self._sharing.leave(link)
             raise NotFound(shared)
         self._locks.check()
         self._point(key, found)
@@ -226,7 +227,7 @@ class S3:
         return self._leftovers.find(before, shared)
 
     def discard(self, leftover: Leftover) -> bool:
-        """Delete the object, or abort the multipart upload."""
+        """Delete the object, or abort the multipart upload; a link, and what is shared, only if nobody needs it."""
         return self._leftovers.discard(leftover)
 
     def make_prefixes(self, *prefixes: str) -> None:
@@ -270,12 +271,12 @@ class S3:
         """Return where the content of an upload is: where others have put it, or in an object of its own."""
         own = Pointer(upload.size, upload.data)
         if shared is None or not self._sharing.join(shared, key):
-            upload.complete()
+            upload.offer()
             return own
         found = self._sharing.find(shared)
         if found is not None and found.size == own.size:
             return found
-        upload.complete()
+        upload.offer()
         return self._sharing.publish(shared, own)
 
     def _point(self, key: str, pointer: Pointer) -> None:

@@ -62,6 +62,8 @@ class S3Upload:
         self._buffer = bytearray(session.tail)
         self._saved = now()
         self._completed = False
+        # Whether the bytes are an object by this request's doing, and nobody else can know of it.
+        self._is_own = False
         self._size = len(session.parts) * session.part_size + len(session.tail)
         # A new session is to be made even if nothing is written.
         self._changed = etag == ABSENT
@@ -115,11 +117,17 @@ class S3Upload:
             self._save(held=True)
 
     def discard(self) -> None:
-        """Forget the upload and its bytes."""
-        if self._session.upload or self._completed:
+        """Forget the upload and its bytes.
+
+        If an earlier request made an object of them, that may be content by now, although the request failed: it is
+        left to garbage collection, which sees whether anything points to it.
+        """
+        if self._session.upload:
             self.claim()
             with suppress(NoUpload):
                 self._bucket.abort(self._session.data, self._session.upload)
+        if self._is_own:
+            self.claim()
             self._bucket.delete(self._session.data)
         self.forget()
 
@@ -142,7 +150,13 @@ class S3Upload:
             self._complete_parts(self._session)
         else:
             self._bucket.put(self._session.data, self._buffer, large=True)
+            self._is_own = True
         self._completed = True
+
+    def offer(self) -> None:
+        """Make one object of all bytes, to which keys may point from now on."""
+        self.complete()
+        self._is_own = False
 
     def _complete_parts(self, session: _Session) -> None:
         if self._is_complete():
@@ -153,6 +167,7 @@ class S3Upload:
             if self._buffer:
                 etags.append(self._bucket.part(session.data, session.upload, len(etags) + 1, self._buffer))
             self._bucket.complete(session.data, session.upload, etags)
+            self._is_own = True
         except NoUpload as error:
             # It is complete if the server got this very request twice.
             if not self._is_complete():
