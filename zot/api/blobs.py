@@ -138,12 +138,13 @@ def _several(content: Content, parts: list[Range], headers: dict[str, str]) -> R
     headers["Content-Length"] = str(total)
     environ = request.environ
 
-    def body() -> Iterator[bytes]:
+    def body() -> Generator[bytes, None, None]:
         with content.file:
             for head, part in zip(heads, parts, strict=True):
                 yield head
                 content.file.seek(part.start)
-                yield from _stretch(content.file, part, environ)
+                if not (yield from _stretch(content.file, part, environ)):
+                    return
             yield end
 
     kind = f"multipart/byteranges; boundary={boundary}"
@@ -155,10 +156,12 @@ def _closing(file: BinaryIO, part: Range, cores: Cores, environ: dict[str, Any])
         yield from cores.roaming(_stretch(file, part, environ), part.length)
 
 
-def _stretch(file: BinaryIO, part: Range, environ: dict[str, Any]) -> Iterator[bytes]:
+def _stretch(file: BinaryIO, part: Range, environ: dict[str, Any]) -> Generator[bytes, None, bool]:
+    """Yield what a range asks for; returns whether the file had all of it."""
     left = part.length
     while left and (piece := file.read(min(_PIECE, left))):
         left -= len(piece)
         yield piece
     if left:
         _cut_short(environ)
+    return not left
