@@ -75,8 +75,9 @@ class Audit:
             raise Broken(f"on disk {name} has blobs, and is no repository")
 
     def registers(self) -> dict[Register, str]:
-        """Return what is there as registers."""
-        kinds = {"blob": self.blobs, "manifest": self.manifests, "referrer": self.referrers}
+        """Return what is there as registers; a referrer is only listed if it is a manifest of the repository."""
+        referrers = {(name, key) for name, key in self.referrers if (name, key.split()[1]) in self.manifests}
+        kinds = {"blob": self.blobs, "manifest": self.manifests, "referrer": referrers}
         found = {Register(kind, name, key): key for kind, keys in kinds.items() for name, key in keys}
         return found | {Register("tag", *tag): digest for tag, digest in self.tags.items()}
 

@@ -35,8 +35,7 @@ class Judge:
         for register in sorted(registers):
             found = self._read(register)
             book.compare(register, found)
-            if not self._is_loose(book, register, found):
-                book.settle(register, found)
+            book.settle(register, found)
 
     def check_lists(self, books: Collection[Book], names: Iterable[str]) -> None:
         """See that the lists of tags are those of the books, which were settled. Raises `Broken`."""
@@ -44,16 +43,6 @@ class Judge:
             expected = {register.key for book in books for register in book.held("tag", name)}
             if (listed := self._tags(name)) != expected:
                 raise Broken(f"the tags of {name} lack {expected - listed} and have {listed - expected} too many")
-
-    @staticmethod
-    def _is_loose(book: Book, register: Register, found: str | None) -> bool:
-        """Tell whether a push that was killed left a place in a list for a manifest that never came to be.
-
-        Garbage collection takes it away sooner or later.
-        """
-        if register.kind != "referrer" or found is None:
-            return False
-        return not book.holds(Register("manifest", register.name, found.split()[1]))
 
     def _tags(self, name: str) -> set[str]:
         answer = self._get(f"/v2/{name}/tags/list?n={_PAGE}")

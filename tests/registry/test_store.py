@@ -26,6 +26,7 @@ from zot.oci import digest as digests
 from zot.oci import manifest as oci_manifest
 from zot.registry import blobs, manifests, paths, referrers, repositories, tags, uploads
 from zot.registry.store import Store
+from zot.storage.protocol import Storage, Unavailable
 
 NOBODY = digests.of(b"nobody pushed this")
 
@@ -297,6 +298,29 @@ def test_referrers(store: Store, image: bytes, push_manifest: PushManifest) -> N
     manifests.delete_digest(store, "a", one)
     assert len(referrers.page(store, "a", subject, frozenset(), "").descriptors) == 1
     assert referrers.page(store, "nowhere", subject, frozenset(), "") == ([], None)
+
+
+def test_a_referrer_that_never_came_to_be_is_not_listed(
+    store: Store, image: bytes, push_manifest: PushManifest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A push that dies between a referrer's place in the list and its manifest leaves no entry that is a 404."""
+    subject = push_manifest("a", image, "v1")
+    real = type(store.storage).write
+
+    def die(storage: Storage, key: str, *arguments: Any, **named: Any) -> None:
+        if "/manifests/" in key:
+            raise Unavailable("dead")
+        real(storage, key, *arguments, **named)
+
+    body = manifest(subject=descriptor(image, OCI_MANIFEST))
+    with monkeypatch.context() as dying:
+        dying.setattr(type(store.storage), "write", die)
+        with pytest.raises(Unavailable):
+            push_manifest("a", body)
+    assert list(store.storage.list(paths.referrers("a", subject)))
+    assert referrers.page(store, "a", subject, frozenset(), "").descriptors == []
+    push_manifest("a", body)
+    assert len(referrers.page(store, "a", subject, frozenset(), "").descriptors) == 1
 
 
 def test_referrers_come_in_pages(

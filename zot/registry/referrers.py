@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from zot.errors import ManifestUnknown, NameUnknown
+from zot.oci import digest as digests
 from zot.oci import media_types
 from zot.oci.digest import Digest
 from zot.registry import manifests, paths
@@ -52,11 +53,15 @@ def _all_after(store: Store, name: str, subject: Digest, last: str) -> Iterator[
     listed = {key: one for key, one in _from_fallback_tag(store, name, subject) if key > last}
     for key in store.storage.list(paths.referrers(name, subject), last):
         yield from ((earlier, listed.pop(earlier)) for earlier in sorted(listed) if earlier < key)
-        listed.pop(key, None)
         try:
-            yield key, json.loads(store.storage.read(f"{paths.referrers(name, subject)}/{key}"))
+            descriptor = json.loads(store.storage.read(f"{paths.referrers(name, subject)}/{key}"))
+            # The place in the list comes first, so that nobody who finds the manifest takes it for pushed without one.
+            # Until the manifest is there, or if a crash kept it from that, it is listed to nobody.
+            store.storage.stat(paths.manifest(name, digests.from_filename(key)))
         except NotFound:
             continue
+        listed.pop(key, None)
+        yield key, descriptor
     yield from sorted(listed.items(), key=lambda item: item[0])
 
 
