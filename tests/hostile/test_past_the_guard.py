@@ -6,6 +6,7 @@ nobody, sends, the bytes of the private image never come back, nothing is writte
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -13,7 +14,7 @@ from typing import NamedTuple
 import pytest
 
 from tests.hostile.wire import Wire
-from tests.images import OCI_MANIFEST, digest_of, manifest
+from tests.images import OCI_INDEX, OCI_MANIFEST, descriptor, digest_of, index, manifest
 from tests.server.test_logins import basic, write_config, write_users
 from tests.servers import Server, running_server
 
@@ -199,6 +200,127 @@ def test_sessions_and_mounts_of_others(besieged: Besieged) -> None:
     assert send(besieged.server, "PUT", "/v2/public/app/manifests/stolen", put, IMAGE)[0] == 400
     owner = basic("owner", "pw")
     assert besieged.server.request("GET", besieged.session, None, owner)[0] == 204
+
+
+def test_what_is_elsewhere_stays_there(besieged: Besieged) -> None:
+    """Eve may name the private image in an index, as a subject, as a tag or as an upload, and gets nothing of it."""
+    eve, server = LOGINS["eve"], besieged.server
+    put = {**eve, "Content-Type": OCI_MANIFEST}
+    naming = index(IMAGE)
+    path = f"/v2/public/app/manifests/{digest_of(naming)}"
+    assert send(server, "PUT", path, {**eve, "Content-Type": OCI_INDEX}, naming)[0] == 201
+    assert send(server, "GET", f"/v2/public/app/manifests/{MANIFEST}", eve)[0] == 404
+    about = manifest(subject=descriptor(IMAGE, OCI_MANIFEST))
+    assert send(server, "PUT", f"/v2/public/app/manifests/{digest_of(about)}", put, about)[0] == 201
+    referrers = f"/v2/public/app/referrers/{MANIFEST}"
+    assert [one["digest"] for one in json.loads(send(server, "GET", referrers, eve)[1])["manifests"]] == [
+        digest_of(about)
+    ]
+    owner = basic("owner", "pw")
+    theirs = send(server, "GET", f"/v2/private/app/referrers/{MANIFEST}", owner)
+    assert json.loads(theirs[1])["manifests"] == []
+    for query in ("", "?tag=mine", "?tag=v1"):
+        assert send(server, "PUT", f"/v2/public/app/manifests/{MANIFEST}{query}", put, b"")[0] == 400
+        assert send(server, "PUT", f"/v2/public/app/manifests/{MANIFEST}{query}", put, about)[0] == 400
+        assert send(server, "PUT", f"/v2/private/app/manifests/{MANIFEST}{query}", put, IMAGE)[0] == 403
+    assert send(server, "POST", f"/v2/public/app/blobs/uploads/?digest={BLOB}", eve, b"")[0] == 400
+    begun = server.request("POST", "/v2/public/app/blobs/uploads/", None, eve)[1]["location"]
+    assert send(server, "PUT", f"{begun}?digest={BLOB}", eve)[0] == 400
+    for what in (f"blobs/{BLOB}", f"manifests/{MANIFEST}"):
+        assert send(server, "GET", f"/v2/public/app/{what}", eve)[0] == 404
+        assert send(server, "DELETE", f"/v2/public/app/{what}", eve)[0] == 404
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "from=private/app&from=public/app", "from=public/app&from=private/app", "from=private/app&digest={blob}",
+        "from=private/app&mount={blob}", "from=", "from=.", "from=private", "from=private/app%00",
+        "from=%2Fprivate/app", "from=private/app/", "from=_zot-blobs", "origin=private/app",
+    ],
+)  # fmt: skip
+def test_no_mount_takes_it(besieged: Besieged, query: str) -> None:
+    """However a mount names where the blob is, it is not mounted: the answer is an upload to fill, or a refusal."""
+    path = f"/v2/public/mine/blobs/uploads/?mount={BLOB}&{query.format(blob=BLOB)}"
+    assert send(besieged.server, "POST", path, LOGINS["eve"])[0] in (202, 400)
+    assert send(besieged.server, "HEAD", f"/v2/public/mine/blobs/{BLOB}", LOGINS["eve"])[0] == 404
+
+
+@pytest.mark.parametrize(
+    "query",
+    ["", "?n=1", "?n=0", "?last=private", "?last=private/", "?last=private/ap", "?last=p", "?n=1&last=o", "?n=1000000",
+     "?last=%00", "?last=..", "?last=public/app&n=1", "?last=private/app&last=a", "?prefix=private"],
+)  # fmt: skip
+@pytest.mark.parametrize("who", LOGINS)
+def test_no_list_tells_of_it(besieged: Besieged, who: str, query: str) -> None:
+    """No page of the catalogue, nor its link to the next one, has the name, wherever it begins and how ever long."""
+    status, headers, body = besieged.server.request("GET", f"/v2/_catalog{query}", None, LOGINS[who])
+    assert status == 200
+    assert b"private" not in body
+    assert "private" not in headers.get("link", "")
+
+
+@pytest.mark.parametrize("cookie", ["{owner}", "{owner}; session=x", "session=x; {owner}", "{owner}; {owner}"])
+def test_a_cookie_beside_a_login(besieged: Besieged, cookie: str) -> None:
+    """With a header Authorization the session of somebody else counts for nothing, wherever it stands."""
+    _, headers, _ = besieged.server.request("GET", "/v2/", None, basic("owner", "pw"))
+    owner = headers["set-cookie"].partition(";")[0]
+    assert besieged.server.request("GET", "/v2/private/app/tags/list", None, {"Cookie": owner})[0] == 200
+    beside = {"Cookie": cookie.format(owner=owner)}
+    for path in PATHS[:5]:
+        assert send(besieged.server, "GET", path, {**beside, **basic("eve", "pw")})[0] == 403
+        assert send(besieged.server, "GET", path, {**basic("eve", "pw"), **beside})[0] == 403
+    # Few, as after many the answer is that there were too many.
+    for login in (basic("mallory", "wrong"), {"Authorization": "x"}):
+        assert send(besieged.server, "GET", PATHS[0], {**beside, **login})[0] == 401
+
+
+@pytest.mark.parametrize("value", ["bytes=0-", "bytes=0-0,2-3", "bytes=-5", "bytes=99-", "items=0-1"])
+def test_ranges(besieged: Besieged, value: str) -> None:
+    """A range is of no use where the whole is refused, and a manifest comes whole or not at all."""
+    for who, login in LOGINS.items():
+        expected = 401 if who == "nobody" else 403
+        for path in PATHS[:5]:
+            assert send(besieged.server, "GET", path, {**login, "Range": value})[0] == expected
+    status, body = send(
+        besieged.server, "GET", "/v2/private/app/manifests/v1", {**basic("owner", "pw"), "Range": value}
+    )
+    assert (status, body) == (200, IMAGE)
+
+
+def test_a_login_is_for_one_request(besieged: Besieged) -> None:
+    """On a connection that goes on, also where requests were sent at once, who logged in before is nobody again."""
+    head = "GET /v2/private/app/tags/list HTTP/1.1\r\nHost: x\r\n"
+    with_login = f"{head}Authorization: {basic('owner', 'pw')['Authorization']}\r\n\r\n"
+    with Wire(besieged.server) as wire:
+        wire.send((with_login + head + "\r\n" + with_login + head + "\r\n").encode())
+        answers = [wire.answer() for _ in range(4)]
+    assert [answer and answer.status for answer in answers] == [200, 401, 200, 401]
+
+
+@pytest.mark.parametrize(
+    "name", ["SCRIPT_NAME", "Script-Name", "PATH_INFO", "Path-Info", "REMOTE_USER", "X-Forwarded-Prefix"]
+)
+def test_no_header_moves_a_path(besieged: Besieged, name: str) -> None:
+    """What would tell the server that a path begins later, or is another one, changes nothing."""
+    for path, value in (("/v2/public/v2/private/app/tags/list", "/v2/public"), ("/v2/public/app/tags/list", "/v2")):
+        for login in LOGINS.values():
+            plain = send(besieged.server, "GET", path, login)
+            assert send(besieged.server, "GET", path, {**login, name: value}) == plain
+
+
+@pytest.mark.parametrize(
+    ("user", "password"),
+    [("owner ", "pw"), (" owner", "pw"), ("OWNER", "pw"), ("owner\0", "pw"), ("owner", ""), ("", "pw"), ("", ""),
+     ("owner", "pw\0"), ("owner:pw", ""), ("owner\u200b", "pw"), ("\uff4fwner", "pw"), ("owner", "pw ")],
+)  # fmt: skip
+def test_almost_the_owner(besieged: Besieged, user: str, password: str) -> None:
+    """A name or a password that only looks like the owner's is not theirs."""
+    if (user, password) == ("", ""):
+        # What some clients send for "nobody".
+        assert send(besieged.server, "GET", PATHS[0], basic("", ""))[0] == 401
+        return
+    assert send(besieged.server, "GET", "/v2/public/app/tags/list", basic(user, password))[0] == 401
 
 
 def test_nothing_was_changed(besieged: Besieged) -> None:
