@@ -15,7 +15,7 @@ from typing import Any
 
 import bcrypt
 
-from tests.certificates import replace
+from tests.certificates import Authority, replace
 from tests.images import OCI_INDEX, index
 from tests.server.test_serving import leaders
 from tests.servers import Server, completed, running_server, wait_until, workers
@@ -182,6 +182,19 @@ def test_rights_and_users_change_under_load(tmp_path: Path) -> None:
             config.write_bytes(policy("red"))
             hang_up(server)
             assert uploads(server) == {status}
+
+
+def test_a_registry_never_stands_open_between_two_logins(tmp_path: Path) -> None:
+    """A file that puts certificates in the place of passwords waits as a whole: nobody gets in without a login."""
+    config, users, authority = tmp_path / "config.json", tmp_path / "users", Authority(tmp_path)
+    users.write_text("alice:" + bcrypt.hashpw(b"one", bcrypt.gensalt(4)).decode() + "\n")
+    config.write_bytes(written(tmp_path, http={"port": 0, "auth": {"htpasswd": {"path": str(users)}}}))
+    with running_server(tmp_path, "--workers", "2", config=config) as server:
+        assert uploads(server) == {401}
+        config.write_bytes(written(tmp_path, http={"port": 0, "tls": authority.tls | {"cacert": str(authority.file)}}))
+        hang_up(server)
+        assert uploads(server) == {401}
+        assert "wait for a restart: http.auth, http.tls" in server.log.read_text()
 
 
 def test_immutable_tags_change(tmp_path: Path) -> None:
