@@ -11,7 +11,7 @@ import ssl
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -91,11 +91,13 @@ def running_server(
     config: Path | None = None,
     settings: Mapping[str, Any] | None = None,
     authority: Path | None = None,
+    before: Sequence[str] = (),
 ) -> Iterator[Server]:
     """Run a server below a directory; at the end it must leave with 0 and have logged no traceback.
 
     Without a configuration file its root is `directory/root`, and it listens on a free port; `settings` are sections
-    with further keys. With TLS `authority` is the certificate of whoever signed the server's.
+    with further keys. With TLS `authority` is the certificate of whoever signed the server's. `before` is a command
+    that runs the server.
     """
     root = directory / "root"
     if config is None:
@@ -104,7 +106,7 @@ def running_server(
     log = directory / "server.log"
     with log.open("a") as errors:
         process = subprocess.Popen(
-            zot("serve", str(config), *options),
+            [*before, *zot("serve", str(config), *options)],
             stdout=subprocess.PIPE,
             stderr=errors,
             env=environment(),

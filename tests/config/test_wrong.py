@@ -129,6 +129,8 @@ WRONG = [
     (f"{AUTH}sessionDriver: {{name: memcached}}\n", 4, "http.auth.sessionDriver.name", "use local or redis"),
     (f"{AUTH}sessionKeysFile: here\n    sessionDriver: {{name: redis}}\n", 4, "http.auth.sessionKeysFile", "leave it out"),
     # Who may do what.
+    (f"{CONTROL}adminPolicy: {{users: [a], actions: [read],\n conditions: [{{expression: 'true'}}]}}\n", 6,
+     "http.accessControl.adminPolicy.conditions", "grant only what holds without them"),
     ("http:\n  accessControl: {repositories: {'**': {defaultPolicy: read}}}\n", 3, "http.accessControl", "add htpasswd"),
     (f"{CONTROL}repositories:\n      '**': {{defaultPolicy: [read, write]}}\n", 6,
      "http.accessControl.repositories.**.defaultPolicy[1]", "use one of 'read', 'create'"),

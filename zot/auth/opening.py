@@ -171,11 +171,6 @@ def access_control(settings: AccessControlSettings) -> AccessControl:
     """Make the policy of an accessControl section. Raises `StartupError` for what can't be held to."""
     rules = []
     for pattern, one in settings.repositories.items():
-        if any(policy.conditions for policy in one.policies):
-            raise StartupError(
-                f"http.accessControl.repositories has conditions for {pattern!r}, which can't be held to",
-                "leave the conditions out, and grant only what holds without them",
-            )
         try:
             glob = compile_glob(pattern)
         except ValueError as error:
@@ -188,6 +183,11 @@ def access_control(settings: AccessControlSettings) -> AccessControl:
 
 
 def _grant(settings: PolicySettings) -> Grant:
+    if settings.conditions:
+        raise StartupError(
+            "http.accessControl has a policy with conditions, which can't be held to",
+            "leave the policy out, or grant only what holds without them",
+        )
     return Grant(frozenset(settings.users), frozenset(settings.groups), _actions(settings.actions))
 
 

@@ -105,6 +105,15 @@ def _policies(control: AccessControl) -> Iterator[tuple[KeyPath, Policy]]:
             yield (*_PATH, "repositories", pattern, "policies", number), policy
 
 
+def conditions(config: Config) -> Iterator[Finding]:
+    """No policy has conditions: without looking at them it would grant more than it says."""
+    control = config.http.access_control
+    for path, policy in _policies(control) if control else ():
+        if policy.conditions:
+            what = "this version does not evaluate expressions, and does not grant without them what needs them"
+            yield Finding((*path, "conditions"), what, "leave the policy out, or grant only what holds without them")
+
+
 def groups(config: Config) -> Iterator[Finding]:
     """Groups that policies name have users; some come from elsewhere."""
     control, auth = config.http.access_control, config.http.auth
@@ -119,4 +128,4 @@ def groups(config: Config) -> Iterator[Finding]:
                 yield Finding((*_PATH, "groups", name), "it has no users", "add some", warning=True)
 
 
-RULES = (needs_a_login, globs, deciding, grants, groups)
+RULES = (needs_a_login, globs, deciding, grants, conditions, groups)
