@@ -23,6 +23,8 @@ def _restored() -> Iterator[None]:
     before, level = list(root.handlers), root.level
     yield
     root.handlers[:], root.level = before, level
+    for own in ("zot", "cli"):
+        logging.getLogger(own).setLevel(logging.NOTSET)
     logs.audit.handlers.clear()
     logs.audit.disabled = True
 
@@ -114,3 +116,16 @@ def test_the_audit_log_is_a_file_of_its_own(tmp_path: Path) -> None:
     logs.audit.info("HTTP API Audit")
     assert output.read_text() == ""
     assert audit.read_text().count("\n") == 1
+
+
+@pytest.mark.usefixtures("_restored")
+def test_libraries_tell_nothing_below_info(tmp_path: Path) -> None:
+    """At the level `debug` our own lines are there; those of libraries, which may hold secrets, begin with `info`."""
+    logs.configure("debug", str(tmp_path / "log"))
+    for name in ("zot.gc", "cli.gc", "botocore.auth"):
+        logging.getLogger(name).debug("detail")
+        logging.getLogger(name).info("news")
+    written = [json.loads(line) for line in (tmp_path / "log").read_text().splitlines()]
+    assert [(line["logger"], line["message"]) for line in written] == [
+        ("zot.gc", "detail"), ("zot.gc", "news"), ("cli.gc", "detail"), ("cli.gc", "news"), ("botocore.auth", "news"),
+    ]  # fmt: skip

@@ -182,8 +182,11 @@ class _Origin(logging.Filter):
 
 
 def set_level(level: str) -> None:
-    """Log from this level on."""
-    logging.getLogger().setLevel(level.upper())
+    """Log from this level on. Of other packages nothing below `info` is logged: it may hold secrets."""
+    number = logging.getLevelNamesMapping()[level.upper()]
+    logging.getLogger().setLevel(max(number, logging.INFO))
+    for own in ("zot", "cli"):
+        logging.getLogger(own).setLevel(number)
 
 
 def _replace_handlers(logger: logging.Logger, handler: logging.Handler) -> None:
