@@ -6,7 +6,7 @@ The command finds the server's address in ZOT_E2E_URL, as the tests with real cl
 a configuration with the bucket, for tools that start servers of their own. Examples:
 
     scripts/on-s3 pytest -m e2e tests/e2e/test_crane.py
-    scripts/on-s3 scripts/crash kills --kills 20 --config {}
+    scripts/on-s3 scripts/crash kills --kills 20 --sweep --config {}
 """
 
 from __future__ import annotations
@@ -34,7 +34,11 @@ def main(command: list[str]) -> int:
         scratch = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="zot-on-s3-")))
         bucket = stack.enter_context(seaweedfs(scratch, weed))
         settings = {
-            "storage": {"rootDirectory": str(scratch), "storageDriver": bucket.driver("/zot"), "gc": False},
+            "storage": {
+                "rootDirectory": str(scratch),
+                "storageDriver": bucket.driver("/zot") | {"chunksize": 5 * 1024 * 1024},
+                "gc": False,
+            },
             "http": {"port": 0},
         }
         config = scratch / "config.json"

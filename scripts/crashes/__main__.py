@@ -28,6 +28,9 @@ from scripts.crashes.rounds import Plan, Rounds
 from scripts.crashes.victims import Victim
 from scripts.history.client import UnexpectedAnswer
 
+# The bytes of a part of an upload to a bucket, unless a configuration says otherwise.
+_PART = 10 * 1024 * 1024
+
 
 def main(arguments: list[str]) -> int:
     """Run what was asked for; return the exit status."""
@@ -95,6 +98,8 @@ def _run(rounds: Rounds, what: str) -> int:
         rounds.victim.kill()
     left = ", ".join(f"{number} of kind {kind}" for kind, number in sorted(rounds.left.items())) or "nothing"
     print(f"{rounds.plan.crashes} {what}: nothing acknowledged was lost; left for sweeps: {left}", flush=True)
+    if rounds.plan.swept:
+        print(f"a collection left {rounds.living} manifests and blobs that tags lead to, and nothing else", flush=True)
     return 0
 
 
@@ -105,7 +110,12 @@ def _config(options: argparse.Namespace, root: Path) -> dict[str, Any]:
 
 
 def _plan(options: argparse.Namespace, crashes: int, config: dict[str, Any]) -> Plan:
-    return Plan(crashes, options.seconds, options.clients, options.seed, f"crash/s{options.seed}", root_of(config))
+    prefix = f"crash/s{options.seed}"
+    # Large enough for parts, which a disk doesn't have.
+    driver = config["storage"].get("storageDriver")
+    large = int(driver.get("chunksize", _PART)) * 21 // 10 if driver else 0
+    swept = options.sweep or options.config is None
+    return Plan(crashes, options.seconds, options.clients, options.seed, prefix, root_of(config), large, swept)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -122,6 +132,12 @@ def _parser() -> argparse.ArgumentParser:
     calls.add_argument("--error", action="append", default=[], metavar="EIO", help="an error too; may repeat")
     calls.set_defaults(run=_calls, seed="is not asked for")
     for command in (kills, cuts):
+        command.add_argument(
+            "--sweep",
+            action="store_true",
+            help="collect all garbage in the end, as if it were old, and see that nothing is left of it; for a store "
+            "that nobody else uses (always done without --config)",
+        )
         command.add_argument("--config", type=Path, help="a configuration of the server; default: one on disk")
         command.add_argument(
             "--seconds", type=float, default=0.5, help="the longest that clients work before a crash (default 0.5)"

@@ -12,6 +12,8 @@ from scripts.history.client import MANIFEST, Client, digest_of
 INDEX = "application/vnd.oci.image.index.v1+json"
 _TAGS = 6
 _MOST_IMAGES = 12
+# So many of the layers are large, where there is something to be tried with that.
+_LARGE = 0.15
 # Contents that several repositories have in common, so that they share files and mount from each other.
 _COMMON = [(f"common {number} " * size).encode() for number, size in enumerate([30, 300, 3000, 30, 300, 3000])]
 
@@ -32,13 +34,17 @@ class Image(NamedTuple):
 
 
 class Hand:
-    """One client. It writes to a repository of its own, and to its own tags and digests of one that all share."""
+    """One client. It writes to a repository of its own, and to its own tags and digests of one that all share.
 
-    def __init__(self, number: int, clients: int, prefix: str, seed: int) -> None:
+    Now and then a layer has `large` bytes, if that is not 0.
+    """
+
+    def __init__(self, number: int, clients: int, prefix: str, seed: int, large: int = 0) -> None:
         self.book = Book()
         self.own, self.shared = f"{prefix}/own{number}", f"{prefix}/shared"
         self._others = [f"{prefix}/own{other}" for other in range(clients) if other != number]
         self._number = number
+        self._large = large
         self._chance = random.Random(seed * 1000 + number)  # noqa: S311  # chance decides what clients do, and nothing else
         self._images: dict[tuple[str, str], Image] = {}
         self._step = 0
@@ -87,6 +93,10 @@ class Hand:
         return Image(name, _dump(document), MANIFEST, needs, subject.digest if subject else "")
 
     def _layer(self, name: str) -> bytes:
+        if self._large and self._chance.random() < _LARGE:
+            common = name == self.own and self._chance.random() < 0.5
+            note = f"large {'and common' if common else self._note()} ".encode()
+            return note * (self._large // len(note) + 1)
         if name == self.own and self._chance.random() < 0.5:
             return self._chance.choice(_COMMON)
         return f"{self._note()} {self._chance.random()} ".encode() * self._chance.choice([1, 10, 100, 1000])

@@ -15,6 +15,7 @@ from scripts.crashes.audit import Audit
 from scripts.crashes.book import Broken
 from scripts.crashes.judge import Judge
 from scripts.crashes.load import Hand
+from scripts.crashes.sweeping import check_disk, sweep
 from scripts.crashes.victims import Victim, wait_until
 from scripts.history.client import Answer, Client, Lost, Refused, UnexpectedAnswer
 from zot.registry import paths
@@ -27,7 +28,8 @@ _CATCHES_UP = 30.0
 class Plan:
     """What to do: how often, after how many seconds at the latest, how many clients, and what chance begins with.
 
-    All repositories have the prefix; `root` is where their files are, if they are on disk.
+    All repositories have the prefix; `root` is where their files are, if they are on disk. Now and then a blob has
+    `large` bytes, if that is not 0. With `swept`, for a store that nobody else uses, all garbage is collected in the end.
     """
 
     crashes: int
@@ -36,6 +38,8 @@ class Plan:
     seed: int
     prefix: str
     root: Path | None
+    large: int = 0
+    swept: bool = False
 
 
 class Listener(Client):
@@ -69,12 +73,13 @@ class Rounds:
     with_power: bool = False
     steps: int = 0
     asked: int = 0
+    living: int = 0
     left: Counter[str] = field(default_factory=Counter)
 
     def __post_init__(self) -> None:
         plan = self.plan
         self._chance = random.Random(plan.seed)  # noqa: S311  # chance decides when, and nothing else
-        self._hands = [Hand(number, plan.clients, plan.prefix, plan.seed) for number in range(plan.clients)]
+        self._hands = [Hand(number, plan.clients, plan.prefix, plan.seed, plan.large) for number in range(plan.clients)]
         self._books = [hand.book for hand in self._hands]
 
     def run(self, tell: Callable[[str], None]) -> None:
@@ -187,6 +192,20 @@ class Rounds:
         audit = self._audit()
         if audit is not None:
             audit.check_contents()
+        if self.plan.swept:
+            self._sweep()
+
+    def _sweep(self) -> None:
+        """Collect all garbage, and see that nothing is left of it, and that the tags are."""
+        self.living = sweep(self.victim.config)
+        if self.plan.root is not None:
+            check_disk(self.plan.root)
+        with closing(Client(self.victim.start())) as client:
+            judge = Judge(client)
+            for book in self._books:
+                judge.check(book, [register for register in book.living() if register.kind == "tag"])
+            judge.check_lists(self._books, self._names())
+        self.victim.stop()
 
     def _check_log(self) -> None:
         """See that the server met with no error that it did not foresee."""

@@ -30,8 +30,8 @@ class Victim:
     def __init__(self, config: dict[str, Any], scratch: Path, workers: int) -> None:
         self.log = scratch / "server.log"
         self._scratch = scratch
-        self._config = scratch / "config.json"
-        self._config.write_text(json.dumps(config))
+        self.config = scratch / "config.json"
+        self.config.write_text(json.dumps(config))
         self._workers = workers
         self._process: subprocess.Popen[str] | None = None
         # The leader becomes our child when the master is gone, so that we can wait for its end.
@@ -41,7 +41,7 @@ class Victim:
         """Start the server, and don't wait for it."""
         with self.log.open("a") as errors:
             self._process = subprocess.Popen(
-                zot("serve", str(self._config), "--workers", str(self._workers)),
+                zot("serve", str(self.config), "--workers", str(self._workers)),
                 stdout=subprocess.PIPE,
                 stderr=errors,
                 env={**environment(), "TMPDIR": str(self._scratch)},

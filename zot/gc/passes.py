@@ -84,7 +84,7 @@ def over_all(store: Store, settings: Settings, watch: Watch, *, resume: bool) ->
     for name in _all(store, _GC_POSITION, watch, resume=resume):
         watch.cleaned(clean_one(store, name, settings, watch.go_on))
     if not settings.dry_run:
-        drop_leftovers(store, watch)
+        drop_leftovers(store, watch, time.time())
 
 
 def scrub_all(store: Store, rate: float, watch: Watch, *, resume: bool) -> None:
@@ -134,15 +134,18 @@ def _put_off(name: str, why: str) -> Cleaned:
     return Cleaned(Plan(name, (), (), frozenset(), problems=(why,)), ())
 
 
-def drop_leftovers(store: Store, watch: Watch) -> None:
-    """Drop upload sessions that nobody wrote to for a day, or `gcDelay` if that is longer, and what crashes left."""
-    before = time.time() - max(store.retention.gc_delay, _DAY)
+def drop_leftovers(store: Store, watch: Watch, now: float) -> None:
+    """Drop upload sessions that nobody wrote to for a day, or `gcDelay` if that is longer, and what crashes left.
+
+    `now` is in seconds since 1970.
+    """
+    before = now - max(store.retention.gc_delay, _DAY)
     swept = uploads.sweep(store, before)
     if swept:
         watch.dropped(f"{swept} uploads", 0)
     for leftover in store.storage.leftovers(before, shared=paths.CONTENT):
         watch.go_on()
-        if leftover.kind == "damaged" and leftover.modified > time.time() - _DAMAGED_KEPT:
+        if leftover.kind == "damaged" and leftover.modified > now - _DAMAGED_KEPT:
             continue
         if store.storage.discard(leftover):
             note_change("zot gc", "DELETE", leftover.name, "", "deleted", f"{leftover.kind} and of no use")
