@@ -46,9 +46,12 @@ _LAYOUT = re.compile(r"(?P<name>.+)/(?:oci-layout|index\.json|blobs/(?P<algorith
 
 
 class Audit:
-    """The files below a root at one moment; `left` counts what waits for a sweep, by kind."""
+    """The files below a root at one moment; `left` counts what waits for a sweep, by kind.
 
-    def __init__(self, root: Path) -> None:
+    `foreign` is a layout that another program wrote: before the catalogue has it, it is passed by.
+    """
+
+    def __init__(self, root: Path, foreign: str = "") -> None:
         self.left: Counter[str] = Counter()
         self.tags: dict[tuple[str, str], str] = {}
         self.manifests: set[tuple[str, str]] = set()
@@ -59,6 +62,8 @@ class Audit:
         self._repositories: set[str] = set()
         for path in _files(root):
             self._take(path)
+        if foreign and foreign not in self._repositories:
+            self._pass_by(foreign)
         # What follows from a manifest is written before it, so a crash leaves facts of one that never came to be.
         of_manifests = [*self._indexes, *((name, key.split()[1]) for name, key in self.referrers)]
         self.left["loose fact"] = sum(one not in self.manifests for one in of_manifests)
@@ -94,6 +99,11 @@ class Audit:
         for name, digest in self.blobs:
             if digest_of(self._blob(name, digest).read_bytes()) != digest:
                 raise Broken(f"on disk the blob {digest} of {name} has another digest")
+
+    def _pass_by(self, foreign: str) -> None:
+        self.tags = {tag: digest for tag, digest in self.tags.items() if tag[0] != foreign}
+        for held in (self.manifests, self.blobs, self.referrers, self._indexes):
+            held -= {one for one in held if one[0] == foreign}
 
     def _take(self, path: str) -> None:
         own = path.removeprefix(f"{paths.PRIVATE}/")

@@ -17,7 +17,7 @@ from typing import NoReturn
 from scripts.crashes.audit import Audit
 from scripts.crashes.book import Book, Broken
 from scripts.crashes.disks import Impossible
-from scripts.crashes.operations import Step, fill, open_store, steps
+from scripts.crashes.operations import LAYOUT, Step, fill, open_store, steps
 from zot.errors import BlobUnknown, ManifestUnknown, NameUnknown, RegistryError
 from zot.registry.store import Store
 from zot.storage.protocol import StorageError
@@ -39,8 +39,8 @@ class Trial:
         if shutil.which("strace") is None:
             raise Impossible("strace is not installed; run scripts/install-tools")
         self._template, self._root = scratch / "template", scratch / "copy"
-        fill(open_store(self._template))
-        self._before = Audit(self._template).registers()
+        fill(self._template)
+        self._before = Audit(self._template, foreign=LAYOUT).registers()
 
     def run(self, inject: str, tell: Callable[[str], None]) -> None:
         """Inject this at the first system call of each operation, at the second, and so on. Raises `Broken`."""
@@ -82,7 +82,7 @@ class Trial:
         self._compare(book)
 
     def _compare(self, book: Book) -> None:
-        audit = Audit(self._root)
+        audit = Audit(self._root, foreign=LAYOUT)
         audit.check()
         audit.check_contents()
         found = audit.registers()

@@ -12,12 +12,13 @@ from typing import NamedTuple
 from scripts.crashes.book import Register, Value
 from scripts.history.client import MANIFEST, digest_of
 from scripts.history.client import manifest as image
+from tests.layouts import LayoutWriter
 from zot.gc.cleaning import clean
 from zot.oci import digest as digests
 from zot.oci import manifest as oci_manifest
 from zot.oci.globs import compile_glob
 from zot.oci.patterns import Pattern
-from zot.registry import blobs, manifests, paths, repositories, uploads
+from zot.registry import adoption, blobs, manifests, paths, repositories, uploads
 from zot.registry.keeping import Keeper
 from zot.registry.retention import Keep, Policy, Retention
 from zot.registry.store import Store
@@ -29,6 +30,10 @@ _NEW = image(b"layer", note="without a subject")
 _SUBJECT = {"mediaType": MANIFEST, "digest": digest_of(IMAGES[0]), "size": len(IMAGES[0])}
 _REFERRER = json.dumps({**json.loads(image(b"layer", note="new")), "subject": _SUBJECT}).encode()
 _REFERS = f"{_SUBJECT['digest']} {digest_of(_REFERRER)}"
+
+
+# A layout that another program wrote, and that is not taken over yet.
+LAYOUT = "theirs"
 
 
 class Step(NamedTuple):
@@ -45,8 +50,13 @@ def open_store(root: Path) -> Store:
     return Store(storage, layouts=storage.layouts)
 
 
-def fill(store: Store) -> None:
-    """Push two images, one of them with two tags, and a blob that nobody needs; another repository has the same."""
+def fill(root: Path) -> None:
+    """Push two images, one of them with two tags, and a blob that nobody needs; another repository has the same.
+
+    And let another program write a layout.
+    """
+    _write_layout(root / LAYOUT)
+    store = open_store(root)
     for name in ("a", "other"):
         for content in (b"{}", *LAYERS):
             _push(store, name, content)
@@ -80,6 +90,7 @@ def steps() -> dict[str, Step]:
             lambda store: _collect(store, "other", Keep((Pattern("nothing"),))), dict.fromkeys(_everything_in_other())
         ),
         "write an index": Step(_write_index, {}),
+        "adopt a layout": Step(lambda store: adoption.adopt(store, LAYOUT), _in_the_layout()),
     }
 
 
@@ -87,6 +98,24 @@ def _write_index(store: Store) -> None:
     assert store.layouts is not None
     repositories.mark(store, "a")
     Keeper(store, store.layouts, None).project_dirty()
+
+
+def _write_layout(where: Path) -> None:
+    """Write an image with a tag, and what refers to it, as skopeo writes layouts."""
+    written = LayoutWriter(where)
+    for content in (b"{}", b"layer"):
+        written.blob(content)
+    written.add(written.blob(IMAGES[0]), MANIFEST, "v1")
+    written.add(written.blob(_REFERRER), MANIFEST)
+    written.write()
+
+
+def _in_the_layout() -> dict[Register, Value]:
+    held = [b"{}", b"layer", IMAGES[0], _REFERRER]
+    found: dict[Register, Value] = {Register("blob", LAYOUT, digest_of(one)): digest_of(one) for one in held}
+    found |= {Register("manifest", LAYOUT, digest_of(one)): digest_of(one) for one in held[2:]}
+    found[Register("tag", LAYOUT, "v1")] = digest_of(IMAGES[0])
+    return found | {Register("referrer", LAYOUT, _REFERS): _REFERS}
 
 
 def _pushed(body: bytes) -> dict[Register, Value]:

@@ -29,7 +29,7 @@ class Plan:
     """What to do: how often, after how many seconds at the latest, how many clients, and what chance begins with.
 
     All repositories have the prefix; `root` is where their files are, if they are on disk. Now and then a blob has
-    `large` bytes, if that is not 0. With `swept`, for a store that nobody else uses, all garbage is collected in the end.
+    `large` bytes, if that is not 0. With `swept`, for a store that nobody else uses, all garbage is collected last.
     """
 
     crashes: int
