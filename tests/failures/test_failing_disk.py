@@ -26,7 +26,7 @@ def is_met(server: Server) -> bool:
     content = os.urandom(8)
     path = f"/v2/probe/blobs/{digest_of(content)}"
     try:
-        return push_blob(server, "probe", content) == 503 or server.request("GET", path)[0] != 200
+        return push_blob(server, "probe", content) in (503, 507) or server.request("GET", path)[0] != 200
     except (OSError, http.client.HTTPException):
         return True
 
@@ -75,6 +75,28 @@ def test_syncs_that_fail(start: Start, tmp_path: Path, need: Callable[..., str])
     assert push_blob(server, "a", new) == put(server, "/v2/a/manifests/v2", other)[0] == 201
     assert pulls(server, "a", "v2")
     Audit(server.root).check()
+
+
+@pytest.mark.parametrize("call", ["fsync", "mkdir", "write"])
+def test_a_quota_that_is_used_up(call: str, start: Start, tmp_path: Path, need: Callable[..., str]) -> None:
+    """Whichever call meets the quota, pushes are a 507 that names it, nothing is half done, and pulls go on."""
+    need("strace")
+    server = start(None, "--workers", "1")
+    push_image(server, "a", "v1")
+    new, other = b"new" * 1000, manifest(layers=(b"new",), annotations={"note": "new"})
+    with injected(server, f"{call}:error=EDQUOT", tmp_path / "trace"):
+        answers = [
+            server.request("POST", f"/v2/new/{name}/blobs/uploads/?digest={digest_of(new)}", new) for name in "bcd"
+        ]
+        assert pulls(server, "a", "v1")
+    for status, _, answer in answers:
+        assert status == 507, answer
+        assert "Disk quota exceeded" in detail(answer)["reason"]
+    assert server.request("GET", f"/v2/new/b/blobs/{digest_of(new)}")[0] == 404
+    assert push_blob(server, "a", b"new") == put(server, "/v2/a/manifests/v2", other)[0] == 201
+    audit = Audit(server.root)
+    audit.check()
+    assert (audit.left["temporary file"], audit.left["upload"]) == (0, 0)
 
 
 @pytest.mark.parametrize("error", ["EIO", "EMFILE", "ENFILE"])

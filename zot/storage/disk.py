@@ -102,13 +102,7 @@ class Disk:
         if not content:
             self._write_empty(path, sync_last=False)
             return
-        temporary = self.temporary_name()
-        fd = os.open(temporary, _NEW, FILE_MODE)
-        try:
-            write_all(fd, content)
-        finally:
-            os.close(fd)
-        self._rename(temporary, path, sync_last=False)
+        self._rename(self._write_temporary(content, synced=False), path, sync_last=False)
 
     def sync_everything(self, directory: str) -> None:
         """Make all that was ever written to the file system of this directory durable."""
@@ -133,18 +127,23 @@ class Disk:
         os.close(self.in_directory(path, lambda: os.open(path, flags, FILE_MODE), sync_last=sync_last))
 
     def _write_and_rename(self, path: str, content: bytes, new_directory: bool) -> None:
+        self._rename(self._write_temporary(content, synced=True), path, sync_last=not new_directory)
+
+    def _write_temporary(self, content: bytes, *, synced: bool) -> str:
+        """Return the path of a new file with this content; there is none if that fails."""
         temporary = self.temporary_name()
         fd = os.open(temporary, _NEW, FILE_MODE)
         try:
             try:
                 write_all(fd, content)
-                self.sync_file(fd)
+                if synced:
+                    self.sync_file(fd)
             finally:
                 os.close(fd)
         except BaseException:
             os.unlink(temporary)
             raise
-        self._rename(temporary, path, sync_last=not new_directory)
+        return temporary
 
     def _rename(self, temporary: str, path: str, *, sync_last: bool) -> None:
         try:
