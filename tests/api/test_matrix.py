@@ -53,7 +53,7 @@ CALLERS = {
     "owner": Caller("rcud", "r", "", sees_metrics=True),
     "admin": Caller("rcud", "rcud", "rcud"),
     "member of an LDAP group": Caller("rc"),
-    "certificate": Caller("rcud"),
+    "certificate": Caller("rcud", proof="certificate"),
     "session": Caller("rc"),
     "session that was ended": Caller("", "r", "", "none"),
     "key": Caller("rcud", "r", "", "key", sees_metrics=True),
@@ -82,7 +82,9 @@ def model(caller: Caller, need: str, repository: str, *, success: int, there: bo
     if caller.proof == "bad":
         return 401
     if need == "known":
-        return {"none": 401, "key": 403, "login": success}[caller.proof]
+        # Nobody vouches for the holder of a certificate, so a key of theirs would open nothing, and is not made.
+        made = 403 if success == 201 else success
+        return {"none": 401, "key": 403, "certificate": made, "login": success}[caller.proof]
     if need == "metrics":
         return success if caller.sees_metrics else 401 if caller.proof == "none" else 403
     rights = {HERE: caller.here, PUBLIC: caller.public, PRIVATE: caller.private}.get(repository, "")

@@ -15,7 +15,7 @@ from zot.auth.actions import Action
 from zot.auth.dates import now, read_date
 from zot.auth.keys import ApiKeys, Key, Wanted
 from zot.auth.principal import Principal
-from zot.errors import ManifestInvalid, RegistryError
+from zot.errors import Denied, ManifestInvalid, RegistryError
 
 _MOST_BYTES = 8 * 1024
 _PRIVATE = {"Cache-Control": "no-store"}
@@ -40,6 +40,8 @@ class KeyViews:
     def create(self, principal: Principal) -> Response:
         """Make a key for the caller, and show its secret, once."""
         keys = self._keys()
+        if principal.origin not in self._guard.authority.directories:
+            raise Denied(f"nobody vouches for {principal.name!r} when the certificate is not shown", "use that itself")
         wanted = _wanted(_body())
         try:
             key, secret = keys.create(principal.account, principal.origin, wanted)
