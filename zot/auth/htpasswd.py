@@ -13,6 +13,7 @@ import bcrypt
 from passlib.hash import sha256_crypt, sha512_crypt
 
 from zot.auth.accounts import Account, stamp
+from zot.cores import aside
 from zot.errors import StartupError
 
 log = logging.getLogger(__name__)
@@ -135,7 +136,7 @@ def _fill_up(password: str, digest: str, dearest: str) -> None:
 def _verify(password: str, digest: str) -> bool:
     try:
         if digest.startswith(_BCRYPT):
-            return bcrypt.checkpw(password.encode()[:_BCRYPT_BYTES], digest.encode())
+            return aside(bcrypt.checkpw, password.encode()[:_BCRYPT_BYTES], digest.encode())
         kind = sha256_crypt if digest.startswith("$5$") else sha512_crypt
         return bool(kind.verify(password, digest))
     except ValueError:

@@ -101,9 +101,9 @@ class Throttle:
 class Queue:
     """Lets few threads of this worker check passwords, and some more wait for what others check.
 
-    At most `places` check, two thirds of them for one address, and half for addresses from which logins failed of late,
-    so that the rest is kept for others. At most `waiting` are anywhere in here. The others are refused at once, so that
-    threads stay free for requests that need no check.
+    At most `places` check, two thirds of them for one address, and a third for addresses from which logins failed of
+    late, so that the rest is kept for others, who wait behind few. At most `waiting` are anywhere in here. The others
+    are refused at once, so that threads stay free for requests that need no check.
     """
 
     def __init__(self, places: int, waiting: int) -> None:
@@ -119,7 +119,7 @@ class Queue:
     def place(self, address: str, *, is_suspect: bool = False) -> AbstractContextManager[None]:
         """Have a place. Raises `TooManyRequests`."""
         limits = {"all": self._places, f"from {address}": max(self._places * 2 // 3, 1)}
-        return self._within(limits | ({"suspect": self._places // 2} if is_suspect else {}))
+        return self._within(limits | ({"suspect": max(self._places // 3, 1)} if is_suspect else {}))
 
     @contextmanager
     def _within(self, limits: dict[str, int]) -> Iterator[None]:
