@@ -3,22 +3,25 @@
 from __future__ import annotations
 
 import sys
+from contextlib import nullcontext
 
 import click
 
 from cli.configuration import config_argument, config_option, read
 from cli.output import Output, output_options
+from cli.store import repository_argument
 from zot.auth.access import AccessControl
 from zot.auth.actions import GRANTED, Action
+from zot.auth.htpasswd import Htpasswd
 from zot.auth.opening import policy_of
 from zot.auth.policy import Policy
 from zot.auth.principal import ANONYMOUS, Principal
 from zot.config import Config
-from zot.oci import names
 
 # What clients call what they do, in the rights that it takes.
 _WORDS = {"pull": (Action.READ,), "push": (Action.READ, Action.CREATE, Action.UPDATE), "list": (Action.READ,)}
 _LETTERS = {Action.READ: "r", Action.CREATE: "c", Action.UPDATE: "u", Action.DELETE: "d", Action.DETECT: "!"}
+_HTPASSWD = "http.auth.htpasswd"
 _NOBODY_NAMED = "(anybody else who logs in)"
 
 
@@ -36,7 +39,7 @@ def auth() -> None:
 @auth.command()
 @click.option("--user", default="", metavar="U", help="Who asks; nobody who has logged in, if left out.")
 @click.option("--group", "groups", multiple=True, metavar="G", help="A group of theirs; may be repeated.")
-@click.option("--repo", "repository", required=True, metavar="R", help="The repository.")
+@click.option("--repo", "repository", required=True, metavar="R", type=repository_argument, help="The repository.")
 @click.option("--tag", metavar="T", help="The tag that is pushed, to say it in the answer.")
 @click.option(
     "--action",
@@ -57,14 +60,16 @@ def explain(
 ) -> None:
     """Say whether somebody may do something, and which rule decides that.
 
-    A push takes `create` and, for a tag that is there already, `update`. Leaves with 1 if any of it is not allowed.
+    Of all patterns that match the repository the longest decides, alone: no policy and no defaultPolicy of another one
+    counts. A push takes `create` and, for a tag that is there already, `update`. Leaves with 1 if any of it is not
+    allowed.
 
     \b
     Example:
       zot auth explain --user alice --group devs --repo team/app --tag v1 --action push
     """
-    names.check_repository(repository)
-    policy = policy_of(read(config, output).http)
+    chosen = read(config, output)
+    policy = policy_of(chosen.http)
     principal = Principal(user, frozenset(groups))
     rights = _WORDS.get(action) or (GRANTED[action],)
     decisions = [(right, policy.decide(principal, right, repository)) for right in rights]
@@ -77,7 +82,31 @@ def explain(
             where = f"pattern {decision.pattern!r}: " if decision.pattern else ""
             only = " (needed if the tag is there already)" if right is Action.UPDATE and action == "push" else ""
             output.line(f"{user or 'anonymous'} {verb} {right.value} {target}{only}: {where}{decision.rule}")
+        if isinstance(policy, AccessControl):
+            _remark(policy, chosen, user, repository, output)
     sys.exit(0 if all(decision.allowed for _, decision in decisions) else 1)
+
+
+def _remark(policy: AccessControl, config: Config, user: str, repository: str, output: Output) -> None:
+    """Tell what people expect to count and does not, and of a user whom nothing names."""
+    first, *others = policy.matching(repository) or [""]
+    if others:
+        listed = ", ".join(map(repr, others))
+        output.note(f"of the patterns that match, the longest decides alone: {first!r}; nothing in {listed} counts")
+    if not user:
+        return
+    if _is_stranger(config, user):
+        output.note(f"nobody can log in as {user!r}, which is no user of {_HTPASSWD}; check the spelling")
+    elif user not in _principals(config) and not policy.groups_of(user, frozenset()):
+        output.note(f"no policy and no group of accessControl names {user!r}")
+
+
+def _is_stranger(config: Config, user: str) -> bool:
+    """Tell whether users come from a file only, and this one is not in it."""
+    auth = config.http.auth
+    if auth is None or auth.htpasswd is None or any((auth.ldap, auth.openid, auth.bearer, auth.mtls)):
+        return False
+    return Htpasswd(auth.htpasswd.path, nullcontext()).account(user) is None
 
 
 @auth.command()

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+from difflib import get_close_matches
 from typing import Any
 
 import click
@@ -68,9 +70,10 @@ def _complete(_context: click.Context, _parameter: click.Parameter, begun: str) 
 
 @config.command()
 @click.argument("key", required=False, shell_complete=_complete)
+@click.option("--all", "deep", is_flag=True, help="Show all that is below too, not one level of it.")
 @output_options
-def explain(key: str | None, output: Output) -> None:
-    """Say what a key means, its type and its default; or those of all keys of a section; or of all there are.
+def explain(key: str | None, deep: bool, output: Output) -> None:
+    """Say what a key means, its type and its default; or the keys of a section; or the sections that there are.
 
     A key may be given in any case, and without what is before its last dot.
 
@@ -78,11 +81,13 @@ def explain(key: str | None, output: Output) -> None:
     Examples:
       zot config explain
       zot config explain http.tls
+      zot config explain storage.subPaths
       zot config explain gcDelay
+      zot config explain --all
     """
-    found = _find(key.lower().strip(".") if key else "")
+    found = _find(key, deep)
     if not found:
-        output.failure(f"there is no key {key}; zot config explain lists all")
+        output.failure(f"there is no key {key}; {_suggest(str(key))}")
         raise click.exceptions.Exit(1)
     if output.json:
         output.document([known(one) for one in found])
@@ -90,17 +95,40 @@ def explain(key: str | None, output: Output) -> None:
         _describe(found[0], output)
     else:
         output.table(["KEY", "TYPE", "DEFAULT", "MEANING"], [_row(one) for one in found])
+        if not deep and any(one.setting.shape.section for one in found):
+            output.note("a section has keys of its own: zot config explain KEY, or all at once with --all")
 
 
-def _find(asked: str) -> list[Key]:
-    """Return the keys that are meant: that one and those below it, or those with this end."""
+def _find(asked: str | None, deep: bool) -> list[Key]:
+    """Return the keys that are meant: that one and those below it, one level or all, or those with this end."""
     keys = all_keys(Config)
-    plain = {key: key.path.lower().replace("[]", "") for key in keys}
-    asked = asked.replace("[]", "")
     if not asked:
-        return list(keys)
-    exact = [key for key in keys if plain[key] == asked or plain[key].startswith(f"{asked}.")]
-    return exact or [key for key in keys if plain[key].endswith(f".{asked}")]
+        return [key for key in keys if deep or not _above(key.path)]
+    exact = [key for key in keys if _is_called(key.path, asked)]
+    below = [key for key in keys for one in exact if _above(key.path) == one.path or (deep and _is_in(key, one))]
+    return [*exact, *below] or [key for key in keys if key.path.lower().endswith(f".{asked.lower()}")]
+
+
+def _is_called(path: str, asked: str) -> bool:
+    """Tell whether a key is meant, in any case, with any name and number where a map or list has one."""
+    pattern = re.escape(path).replace("<name>", "[^.]+").replace(r"\[\]", r"(\[\d*\])?")
+    return re.fullmatch(pattern, asked.strip("."), re.IGNORECASE) is not None
+
+
+def _above(path: str) -> str:
+    """Return the section that a key is in."""
+    return path.rpartition(".")[0].removesuffix("[]").removesuffix(".<name>")
+
+
+def _is_in(key: Key, section: Key) -> bool:
+    return key.path.startswith((f"{section.path}.", f"{section.path}[]."))
+
+
+def _suggest(asked: str) -> str:
+    ends = {key.path.rpartition(".")[2].lower(): key.path for key in reversed(all_keys(Config))}
+    close = get_close_matches(asked.lower().rpartition(".")[2], ends, n=1)
+    meant = f"did you mean {ends[close[0]]}? " if close else ""
+    return f"{meant}zot config explain --all lists all"
 
 
 def _row(key: Key) -> list[Any]:

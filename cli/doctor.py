@@ -8,7 +8,8 @@ import click
 
 from cli.configuration import config_option, read
 from cli.output import Output, output_options
-from cli.store import open_store
+from cli.probing import users
+from cli.store import open_store, require_store
 from zot import checkup
 from zot.addresses import OutgoingError, origin
 from zot.checkup import Finding
@@ -67,12 +68,17 @@ def _look(config: Config, url: str | None, cafile: str | None) -> Iterator[Findi
     tls = config.http.tls
     if tls is not None and tls.cert and tls.key:
         yield from checkup.certificate(tls.cert, tls.key)
+    yield from users(config)
     if url is not None:
         yield from checkup.outside(url, cafile)
 
 
 def _open(config: Config) -> Finding:
-    """Open the stores as a server does: what a bucket can do is tried with that."""
+    """Open the stores as a server does: what a bucket can do is tried with that. None is made."""
+    try:
+        require_store(config)
+    except StartupError as error:
+        return Finding("store", "good", f"{error.problem} yet; zot serve makes it")
     try:
         for _, store in open_store(config).by_route():
             store.check()

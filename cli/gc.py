@@ -4,21 +4,21 @@ from __future__ import annotations
 
 import sys
 import time
-from typing import Any
+from typing import Any, NamedTuple
 
 import click
 
 from cli.configuration import config_option
 from cli.jobs import FAILED, age, chosen, opened, work
 from cli.output import Output, output_options
-from cli.store import human_size
-from zot.config import Config
+from cli.store import human_size, repository_argument
 from zot.gc import passes
 from zot.gc.cleaning import Cleaned
 from zot.gc.scrubbing import Scrubbed
 from zot.jobs import kinds, records
 from zot.jobs.records import Record
 from zot.jobs.running import Run
+from zot.registry.stores import DEFAULT
 
 _PLURALS = {"repository": "repositories", "leftover": "leftovers"}
 
@@ -36,7 +36,7 @@ def gc() -> None:
 
 @gc.command()
 @click.option("--dry-run", is_flag=True, help="Only say what would be removed.")
-@click.option("--repo", metavar="REPOSITORY", help="Look at this repository only.")
+@click.option("--repo", metavar="REPOSITORY", type=repository_argument, help="Look at this repository only.")
 @config_option
 @output_options
 def run(dry_run: bool, repo: str | None, config: str | None, output: Output) -> None:
@@ -51,16 +51,20 @@ def run(dry_run: bool, repo: str | None, config: str | None, output: Output) -> 
     """
     status = 0
     documents = []
-    with opened(config, output) as (_, stores):
+    with opened(config, output) as (read, stores):
+        several = len(list(stores.by_route())) > 1
         for route, store in chosen(stores, repo, output):
-            listing = _Listing(output)
+            prefix = f"{route}: " if several else ""
+            listing = _Listing(output, prefix)
             record = Record("gc", "hand", dry_run or store.retention.dry_run)
             job = kinds.collect_all if repo is None else _only(repo)
             done = work(store, record, job, output, listing.add)
+            if not read.storage.at(route).gc:
+                output.note(f"{prefix}gc is off here, so the server never does this by itself; {_switch(route)}")
             status = max(status, 0 if done.outcome == "done" else FAILED)
             documents.append({"store": route, **done.document(), "listed": listing.items})
             if not output.json:
-                _conclude(done, output)
+                _conclude(done, prefix, output)
     if output.json:
         output.document(documents)
     sys.exit(status)
@@ -76,31 +80,25 @@ def status(config: str | None, output: Output) -> None:
     Example:
       zot gc status --output json
     """
-    documents: list[dict[str, Any]] = []
+    found: list[_State] = []
     with opened(config, output) as (read, stores):
         for route, store in stores.by_route():
             last = next((one for one in records.newest(store.storage, "gc") if not one.dry_run), None)
             waiting = sum(1 for _ in passes.due(store, time.time()))
-            documents.append(
-                {
-                    "store": route,
-                    "enabled": _is_enabled(read, route),
-                    "repositoriesToLookAt": waiting,
-                    "lastRun": None if last is None else last.summary(),
-                }
-            )
+            found.append(_State(route, read.storage.at(route).gc, waiting, last))
     if output.json:
-        output.document(documents)
+        output.document([_document(one) for one in found])
         return
-    rows = [_row(one) for one in documents]
+    rows = [_row(one) for one in found]
     output.table(["STORE", "ENABLED", "TO LOOK AT", "LAST RUN", "OUTCOME", "REMOVED", "FREED"], rows)
 
 
 class _Listing:
     """What a run removed, printed as it goes, or gathered for a document."""
 
-    def __init__(self, output: Output) -> None:
+    def __init__(self, output: Output, prefix: str) -> None:
         self._output = output
+        self._prefix = prefix
         self.items: list[dict[str, Any]] = []
 
     def add(self, done: Cleaned | Scrubbed) -> None:
@@ -113,7 +111,7 @@ class _Listing:
                 self.items.append({"repository": done.plan.name, **what})
             else:
                 where = done.plan.name if one.reference == done.plan.name else f"{done.plan.name} {one.reference}"
-                self._output.line(f"{one.kind.value:<10} {where}  {human_size(one.size)}  {reason}")
+                self._output.line(f"{self._prefix}{one.kind.value:<10} {where}  {human_size(one.size)}  {reason}")
 
 
 def _only(repository: str) -> Any:
@@ -123,39 +121,46 @@ def _only(repository: str) -> Any:
     return job
 
 
-def _conclude(done: Record, output: Output) -> None:
+def _conclude(done: Record, prefix: str, output: Output) -> None:
     for problem in done.problems:
-        output.note(f"warning: {problem}")
+        output.note(f"{prefix}warning: {problem}")
     if done.outcome != "done":
         output.failure(f"the run {done.outcome}{': ' if done.message else ''}{done.message}; what it did stays")
     counts = ", ".join(f"{count} {_plural(kind, count)}" for kind, count in sorted(done.removed.items())) or "nothing"
     verb = "would remove" if done.dry_run else "removed"
     output.line(
-        f"{verb} {counts}: {human_size(done.freed)} in {done.repositories} {_plural('repository', done.repositories)}"
+        f"{prefix}{verb} {counts}: {human_size(done.freed)}"
+        f" in {done.repositories} {_plural('repository', done.repositories)}"
     )
+
+
+def _switch(route: str) -> str:
+    where = "storage" if route == DEFAULT else f"storage.subPaths.{route}"
+    return f"set {where}.gc to true if it should"
 
 
 def _plural(kind: str, count: int) -> str:
     return kind if count == 1 else _PLURALS.get(kind, f"{kind}s")
 
 
-def _is_enabled(config: Config, route: str) -> bool:
-    return config.storage.at(route).gc
+class _State(NamedTuple):
+    """A store, whether garbage is collected there, how many repositories wait for it, and the last run."""
+
+    route: str
+    enabled: bool
+    waiting: int
+    last: Record | None
 
 
-def _row(one: dict[str, Any]) -> list[Any]:
-    last = one["lastRun"]
-    enabled = "yes" if one["enabled"] else "no"
+def _document(one: _State) -> dict[str, Any]:
+    last = None if one.last is None else one.last.summary()
+    return {"store": one.route, "enabled": one.enabled, "repositoriesToLookAt": one.waiting, "lastRun": last}
+
+
+def _row(one: _State) -> list[Any]:
+    begin = [one.route, "yes" if one.enabled else "no", one.waiting]
+    last = one.last
     if last is None:
-        return [one["store"], enabled, one["repositoriesToLookAt"], "never", "", "", ""]
-    ago = f"{age(time.time() - last['started'])} ago"
-    removed = sum(last["removed"].values())
-    return [
-        one["store"],
-        enabled,
-        one["repositoriesToLookAt"],
-        ago,
-        last["outcome"],
-        removed,
-        human_size(last["freed"]),
-    ]
+        return [*begin, "never", "", "", ""]
+    ago = f"{age(time.time() - last.started)} ago"
+    return [*begin, ago, last.outcome, sum(last.removed.values()), human_size(last.freed)]

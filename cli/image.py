@@ -7,8 +7,8 @@ from dataclasses import asdict
 import click
 
 from cli.configuration import config_option, read
-from cli.output import Output, output_options
-from cli.store import human_size, open_store, parse, when
+from cli.output import Output, camel, output_options
+from cli.store import Reference, human_size, open_store, reference_argument, when
 from zot.registry import images
 from zot.registry.images import Image, Part, Shown
 from zot.registry.store import Store
@@ -27,12 +27,12 @@ def image() -> None:
 
 
 @image.command()
-@click.argument("reference", metavar="REPO[:TAG|@DIGEST]")
+@click.argument("reference", metavar="REPO[:TAG|@DIGEST]", type=reference_argument)
 @click.option("--after", default="", metavar="TAG", help="For a whole repository: begin behind this tag.")
 @click.option("--limit", type=click.IntRange(1), default=_PAGE, show_default=True, help="… how many tags to show.")
 @config_option
 @output_options
-def show(reference: str, after: str, limit: int, config: str | None, output: Output) -> None:
+def show(reference: Reference, after: str, limit: int, config: str | None, output: Output) -> None:
     """Show platforms, layers, sizes and referrers of an image, or of all tagged images of a repository.
 
     \b
@@ -41,7 +41,7 @@ def show(reference: str, after: str, limit: int, config: str | None, output: Out
       zot image show team/app@sha256:… --output json
       zot image show team/app --limit 5
     """
-    name, wanted = parse(reference)
+    name, wanted = reference
     store = open_store(read(config, output)).of(name)
     if wanted is not None:
         found, more = [images.show(store, name, wanted)], False
@@ -68,9 +68,9 @@ def _tagged(store: Store, name: str, after: str, limit: int) -> tuple[list[Shown
 
 
 def _document(shown: Shown) -> dict[str, object]:
-    document = asdict(shown) | {"pushed": when(shown.pushed)}
-    document["image"] = asdict(shown.image) | {"total": shown.image.total}
-    return document
+    image = camel(asdict(shown.image)) | {"total": shown.image.total}
+    # A referrer is a descriptor, whose annotations have the keys that they have.
+    return asdict(shown) | {"pushed": when(shown.pushed), "image": image}
 
 
 def _print(shown: Shown, output: Output) -> None:

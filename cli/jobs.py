@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 import signal
 import sys
 from collections.abc import Callable, Iterator
@@ -11,7 +10,7 @@ from contextlib import contextmanager
 
 from cli.configuration import read
 from cli.output import Output
-from cli.store import open_to_change
+from cli.store import open_to_change, require_store
 from zot.config import Config
 from zot.gc.cleaning import Cleaned
 from zot.gc.scrubbing import Scrubbed
@@ -20,7 +19,7 @@ from zot.jobs.records import Record
 from zot.jobs.running import Run
 from zot.jobs.running import run as run_job
 from zot.logs import configure
-from zot.registry import paths, repositories
+from zot.registry import repositories
 from zot.registry.store import Store
 from zot.registry.stores import Stores
 from zot.storage.protocol import StorageError
@@ -32,9 +31,7 @@ FAILED = 1
 def opened(named: str | None, output: Output) -> Iterator[tuple[Config, Stores]]:
     """Open the stores of the configuration that is used; a store that fails ends the command with one line and 1."""
     config = read(named, output)
-    root = config.storage.root_directory
-    if config.storage.storage_driver is None and not os.path.isdir(f"{root}/{paths.PRIVATE}"):
-        fail(output, f"{root} holds no registry; check storage.rootDirectory, or start the server once")
+    require_store(config)
     if config.log.output:
         configure(config.log.level, config.log.output)
     else:

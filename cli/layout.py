@@ -9,9 +9,8 @@ import click
 
 from cli.configuration import config_option, read
 from cli.output import Output, output_options
-from cli.store import open_to_change
+from cli.store import open_to_change, repository_argument
 from zot.errors import StartupError
-from zot.oci import names
 from zot.registry import repositories
 from zot.registry.keeping import Keeper, absence, is_led
 from zot.registry.reconciling import Outcome
@@ -33,7 +32,7 @@ def layout() -> None:
 
 
 @layout.command()
-@click.argument("repository", required=False)
+@click.argument("repository", required=False, type=repository_argument)
 @click.option(
     "--prune", is_flag=True, help="Also move and delete what another program did, though a server ran meanwhile."
 )
@@ -66,7 +65,7 @@ def sync(repository: str | None, prune: bool, config: str | None, output: Output
 
 def _outcomes(stores: Stores, repository: str | None, prune: bool) -> Iterator[Outcome]:
     if repository is not None:
-        store = stores.of(names.check_repository(repository))
+        store = stores.of(repository)
         outcome = _keeper(stores, store).attend(repository, prune=prune)
         if not outcome.damaged:
             repositories.require(store, repository)

@@ -83,7 +83,7 @@ def cli() -> None:
       docker push 127.0.0.1:8080/alpine          put it in
       docker pull 127.0.0.1:8080/alpine          get it out
 
-    What it does beyond that is said in a configuration file, in JSON or YAML. `zot config explain` lists all keys,
+    What it does beyond that is said in a configuration file, in JSON or YAML. `zot config explain` shows its keys,
     `zot verify FILE` checks a file, `zot serve FILE` serves what it says. Every command has a --help with an example,
     and leaves with 0 if all is well, with 1 if something failed, with 2 if it was used wrongly.
     """

@@ -71,6 +71,18 @@ class Output:
             yield lambda done: shown.advance(task, done)
 
 
+def camel(value: Any) -> Any:
+    """Return plain values with the keys of all maps in camelCase, as every document has them."""
+    if isinstance(value, dict):
+        return {_camel(key): camel(part) for key, part in value.items()}
+    return [camel(part) for part in value] if isinstance(value, list | tuple) else value
+
+
+def _camel(name: str) -> str:
+    first, *more = name.split("_")
+    return first + "".join(map(str.capitalize, more))
+
+
 def output_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """Give a command `--output` and `--quiet`; it gets them as one `Output`, named `output`."""
 

@@ -6,6 +6,7 @@ A table of probes; `zot.checkup` has those that `zot doctor` makes too. Nothing 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from urllib.parse import urlsplit
 
 from zot import checkup
@@ -52,6 +53,26 @@ def _bucket(key: str, options: StoreOptions) -> Finding:
 def _certificate(config: Config) -> Iterator[Finding]:
     if config.http.tls is not None:
         yield from checkup.certificate(config.http.tls.cert, config.http.tls.key)
+
+
+def users(config: Config) -> Iterator[Finding]:
+    """Look at the file of users and passwords."""
+    auth = config.http.auth
+    if auth is None or auth.htpasswd is None:
+        return
+    from zot.auth.htpasswd import parse
+
+    what = f"htpasswd {auth.htpasswd.path}"
+    try:
+        found = parse(Path(auth.htpasswd.path).read_text(encoding="utf-8", errors="surrogateescape"))
+    except OSError as error:
+        yield Finding(what, "bad", f"it can't be read: {error.strerror}", "let the user that runs zot read it")
+        return
+    for problem in found.problems:
+        said = problem.encode(errors="replace").decode()
+        yield Finding(what, "warning", said, "write the line with: htpasswd -B FILE USER, or openssl passwd -6")
+    if found.hashes:
+        yield Finding(what, "good", f"{len(found.hashes)} user{'s' if len(found.hashes) > 1 else ''}")
 
 
 def _ldap(config: Config) -> Iterator[Finding]:
@@ -110,4 +131,4 @@ def _upstreams(config: Config) -> Iterator[Finding]:
             yield Finding(key, "good" if good else "bad", f"{base} answers {status}", remedy)
 
 
-PROBES: tuple[Callable[[Config], Iterator[Finding]], ...] = (_storage, _certificate, _ldap, _openid, _upstreams)
+PROBES: tuple[Callable[[Config], Iterator[Finding]], ...] = (_storage, _certificate, users, _ldap, _openid, _upstreams)

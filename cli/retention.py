@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable
+from datetime import datetime
 from typing import Any
 
 import click
@@ -12,7 +13,7 @@ import click
 from cli.configuration import config_option
 from cli.jobs import FAILED, age, chosen, fail, opened, work
 from cli.output import Output, output_options
-from cli.store import human_size
+from cli.store import Reference, human_size, reference_argument, repository_argument, when
 from zot.gc import cleaning, clock
 from zot.gc.deciding import Decision
 from zot.gc.estimating import estimate
@@ -37,7 +38,7 @@ def retention() -> None:
 
 
 @retention.command()
-@click.option("--repo", metavar="REPOSITORY", help="Look at this repository only.")
+@click.option("--repo", metavar="REPOSITORY", type=repository_argument, help="Look at this repository only.")
 @config_option
 @output_options
 def plan(repo: str | None, config: str | None, output: Output) -> None:
@@ -59,10 +60,14 @@ def plan(repo: str | None, config: str | None, output: Output) -> None:
     if output.json:
         output.document(documents)
         return
-    rows = [_row(one) for document in documents for one in document["tags"]]
-    output.table(["REPOSITORY", "TAG", "DECISION", "RULE", "AGE", "PULLED", "FREES"], rows)
+    several = len(documents) > 1
+    headings = [*(["STORE"] if several else []), "REPOSITORY", "TAG", "DECISION", "RULE", "AGE", "PULLED", "FREES"]
+    rows = [
+        [*([document["store"]] if several else []), *_row(one)] for document in documents for one in document["tags"]
+    ]
+    output.table(headings, rows)
     for document in documents:
-        _conclude(document, output)
+        _conclude(document, f"{document['store']}: " if several else "", output)
 
 
 @retention.command()
@@ -99,18 +104,18 @@ def run(plan_id: str | None, config: str | None, output: Output) -> None:
 
 
 @retention.command()
-@click.argument("tag", metavar="REPOSITORY:TAG")
+@click.argument("tag", metavar="REPOSITORY:TAG", type=reference_argument)
 @config_option
 @output_options
-def explain(tag: str, config: str | None, output: Output) -> None:
+def explain(tag: Reference, config: str | None, output: Output) -> None:
     """Say what the rules do with one tag, and why.
 
     \b
     Example:
       zot retention explain team/app:v1
     """
-    name, colon, wanted = tag.rpartition(":")
-    if not colon:
+    name, wanted = tag
+    if not isinstance(wanted, str):
         raise click.UsageError("Name a tag as REPOSITORY:TAG.")
     with opened(config, output) as (_, stores):
         ((_, store),) = chosen(stores, name, output)
@@ -130,7 +135,7 @@ def explain(tag: str, config: str | None, output: Output) -> None:
     if output.json:
         output.document(document)
         return
-    output.line(f"{tag}: {document['decision']}, {decision.rule}", bold=True)
+    output.line(f"{name}:{wanted}: {document['decision']}, {decision.rule}", bold=True)
     output.line(f"  Policy: {', '.join(globs) if globs else 'none matches, so all tags are kept'}")
     if keep is not None:
         output.line(f"  First of its keepTags that matches: {document['patterns'] or 'all tags'}")
@@ -164,25 +169,31 @@ def _document(name: str, one: Decision, frees: int) -> dict[str, Any]:
         "digest": str(one.digest),
         "decision": "keep" if one.kept else "delete",
         "rule": one.rule,
-        "pushed": one.pushed,
-        "pulled": one.pulled or None,
+        "pushed": when(one.pushed) if one.pushed else None,
+        "pulled": when(one.pulled) if one.pulled else None,
         "frees": frees,
     }
 
 
 def _row(one: dict[str, Any]) -> list[Any]:
-    now = time.time()
-    pulled = "never" if one["pulled"] is None else f"{age(now - one['pulled'])} ago"
+    pulled = "never" if one["pulled"] is None else f"{_since(one['pulled'])} ago"
+    pushed = "-" if one["pushed"] is None else _since(one["pushed"])
     frees = human_size(one["frees"]) if one["decision"] == "delete" else ""
-    return [one["repository"], one["tag"], one["decision"], one["rule"], age(now - one["pushed"]), pulled, frees]
+    return [one["repository"], one["tag"], one["decision"], one["rule"], pushed, pulled, frees]
 
 
-def _conclude(document: dict[str, Any], output: Output) -> None:
+def _since(moment: str) -> str:
+    return age(time.time() - datetime.fromisoformat(moment).timestamp())
+
+
+def _conclude(document: dict[str, Any], prefix: str, output: Output) -> None:
     summary = (
         f"{document['deletes']} of {len(document['tags'])} tags would go, and {human_size(document['frees'])} with them"
     )
     how = f"zot retention run --plan {document['plan']}"
-    output.line(f"plan {document['plan']}: {summary}" + (f"; carry it out with {how}" if document["deletes"] else ""))
+    output.line(
+        f"{prefix}plan {document['plan']}: {summary}" + (f"; carry it out with {how}" if document["deletes"] else "")
+    )
 
 
 def _tell(documents: list[dict[str, Any]], output: Output) -> None:

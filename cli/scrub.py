@@ -10,7 +10,7 @@ import click
 from cli.configuration import config_option
 from cli.jobs import FAILED, chosen, opened, work
 from cli.output import Output, output_options
-from cli.store import human_size
+from cli.store import human_size, repository_argument
 from zot.gc import passes
 from zot.gc.cleaning import Cleaned
 from zot.gc.hashing import Hashing
@@ -30,7 +30,7 @@ def scrub() -> None:
 
 
 @scrub.command()
-@click.option("--repo", metavar="REPOSITORY", help="Look at this repository only.")
+@click.option("--repo", metavar="REPOSITORY", type=repository_argument, help="Look at this repository only.")
 @click.option("--rate", type=click.IntRange(0), default=0, metavar="MB", help="Read at most so many MB a second.")
 @config_option
 @output_options

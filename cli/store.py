@@ -4,17 +4,23 @@ from __future__ import annotations
 
 import os
 import pwd
+from collections.abc import Callable
 from datetime import UTC, datetime
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
+
+import click
 
 from zot.config import Config
+from zot.errors import RegistryError, StartupError
 from zot.logs import configure_audit
 from zot.oci import digest as digests
 from zot.oci import names
 from zot.oci.digest import Digest
+from zot.registry import paths
 from zot.registry.opening import open_stores
 from zot.registry.stores import Stores
 
+T = TypeVar("T")
 _UNITS = ("B", "kB", "MB", "GB", "TB", "PB")
 
 
@@ -25,11 +31,23 @@ class Reference(NamedTuple):
     reference: Digest | str | None
 
 
+def require_store(config: Config) -> None:
+    """Check that there are stores, as a command that looks into them makes none. Raises `StartupError`."""
+    for options in (config.storage, *config.storage.sub_paths.values()):
+        root = options.root_directory
+        if options.storage_driver is None and not os.path.isdir(f"{root}/{paths.PRIVATE}"):
+            raise StartupError(
+                f"there is no store at {root}",
+                "check storage.rootDirectory (--config FILE), or start the server once, which makes it",
+            )
+
+
 def open_store(config: Config) -> Stores:
-    """Open the stores as a server does; a server may use them meanwhile. Raises `StartupError`.
+    """Open the stores that are there, as a server does; a server may use them meanwhile. Raises `StartupError`.
 
     The superuser becomes the owner of the root first: files of its own would be closed to the server.
     """
+    require_store(config)
     _become_owner(config.storage.root_directory)
     return open_stores(config)
 
@@ -71,6 +89,28 @@ def parse(text: str) -> Reference:
     if colon:
         return Reference(names.check_repository(repository), names.check_tag(tag))
     return Reference(names.check_repository(text), None)
+
+
+def repository_argument(text: str) -> str:
+    """Read the name of a repository that was typed. Raises `click.BadParameter`, which is wrong use."""
+    return _typed(names.check_repository, text)
+
+
+def tag_argument(text: str) -> str:
+    """Read a tag that was typed. Raises `click.BadParameter`."""
+    return _typed(names.check_tag, text)
+
+
+def reference_argument(text: str) -> Reference:
+    """Read what `parse` reads. Raises `click.BadParameter`."""
+    return _typed(parse, text)
+
+
+def _typed(read: Callable[[str], T], text: str) -> T:
+    try:
+        return read(text)
+    except RegistryError as error:
+        raise click.BadParameter(f"{error.reason}; {error.remedy}") from None
 
 
 def human_size(size: float) -> str:

@@ -8,10 +8,9 @@ import click
 
 from cli.configuration import config_option, read
 from cli.output import Output, output_options
-from cli.store import human_size, open_store, open_to_change, when
-from zot.errors import ManifestUnknown
+from cli.store import human_size, open_store, open_to_change, repository_argument, require_store, tag_argument, when
+from zot.errors import ManifestUnknown, StartupError
 from zot.logs import note_change
-from zot.oci import names
 from zot.registry import manifests, tags
 from zot.registry.facts import TagFact
 from zot.registry.store import Store
@@ -29,7 +28,7 @@ def tag() -> None:
 
 
 @tag.command("list")
-@click.argument("repository", metavar="REPO")
+@click.argument("repository", metavar="REPO", type=repository_argument)
 @click.option("--after", default="", metavar="TAG", help="Begin behind this tag.")
 @click.option("--limit", type=click.IntRange(1), default=1000, show_default=True, help="How many to list at most.")
 @config_option
@@ -42,7 +41,7 @@ def list_tags(repository: str, after: str, limit: int, config: str | None, outpu
       zot tag list team/app
       zot tag list team/app --after v1 --limit 10 --output json
     """
-    name = names.check_repository(repository)
+    name = repository
     store = open_store(read(config, output)).of(name)
     page = tags.page(store, name, limit, after)
     found = [fact for fact in (_read(store, name, one) for one in page.names) if fact is not None]
@@ -57,8 +56,8 @@ def list_tags(repository: str, after: str, limit: int, config: str | None, outpu
 
 
 @tag.command("delete")
-@click.argument("repository", metavar="REPO")
-@click.argument("names_", metavar="TAG...", nargs=-1, required=True)
+@click.argument("repository", metavar="REPO", type=repository_argument)
+@click.argument("names_", metavar="TAG...", nargs=-1, required=True, type=tag_argument)
 @click.option("--yes", "-y", is_flag=True, help="Don't ask.")
 @config_option
 @output_options
@@ -72,9 +71,10 @@ def delete_tags(repository: str, names_: tuple[str, ...], yes: bool, config: str
       zot tag delete team/app v1
       zot tag delete team/app v1 v2 --yes --output json
     """
-    name = names.check_repository(repository)
-    store = open_to_change(read(config, output)).of(name)
-    known = [tags.read(store, name, names.check_tag(one)) for one in dict.fromkeys(names_)]
+    name, chosen = repository, read(config, output)
+    require_store(chosen)
+    store = open_to_change(chosen).of(name)
+    known = [_there(store, name, one) for one in dict.fromkeys(names_)]
     if not yes and not output.json and sys.stdin.isatty():
         listed = ", ".join(fact.name for fact in known)
         click.confirm(f"Take {listed} away from {name}?", abort=True, err=True)
@@ -92,6 +92,14 @@ def _read(store: Store, name: str, tag: str) -> TagFact | None:
         return tags.read(store, name, tag)
     except ManifestUnknown:
         return None
+
+
+def _there(store: Store, name: str, tag: str) -> TagFact:
+    """Return a tag. Raises `StartupError` if it is not there."""
+    try:
+        return tags.read(store, name, tag)
+    except ManifestUnknown:
+        raise StartupError(f"{name} has no tag {tag!r}, so nothing is deleted", f"see zot tag list {name}") from None
 
 
 def _document(fact: TagFact) -> dict[str, object]:

@@ -50,6 +50,26 @@ def test_explain(config: str, tmp_path: Path) -> None:
     assert not (tmp_path / "root").exists()
 
 
+def test_what_does_not_count_is_said(config: str, tmp_path: Path) -> None:
+    """Patterns that match too and don't decide are named, and so is a user whom nobody knows."""
+    asked = ("--action", "pull", "-c", config)
+    assert "the longest decides alone: 'infra/*'; nothing in '**' counts" in notes("infra/a", "alice", *asked)
+    assert "no policy and no group of accessControl names 'alcie'" in notes("infra/a", "alcie", *asked)
+    assert "names" not in notes("infra/a", "alice", *asked)
+    document = json.loads(Path(config).read_text())
+    (tmp_path / "htpasswd").write_text("alice:$2b$05$" + "." * 53)
+    document["http"]["auth"] = {"htpasswd": {"path": str(tmp_path / "htpasswd")}}
+    Path(config).write_text(json.dumps(document))
+    assert "nobody can log in as 'bob'" in notes("infra/a", "bob", *asked)
+    assert "log in" not in notes("infra/a", "alice", *asked)
+
+
+def notes(repository: str, user: str, *more: str) -> str:
+    """Explain, and return what is said beside the result."""
+    command = zot("auth", "explain", "--repo", repository, "--user", user, *more)
+    return subprocess.run(command, env=environment(), capture_output=True, text=True, check=False).stderr
+
+
 def test_check(config: str) -> None:
     """The table has a row for each pattern, in the order in which they are asked, and a column for each principal."""
     table = json.loads(run("check", config, "--output", "json"))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -91,7 +92,10 @@ def test_a_dry_run_says_what_a_run_then_does(server: Server) -> None:
     assert server.request("GET", f"/v2/dry/manifests/{old}")[0] == 404
     assert server.request("GET", "/v2/dry/manifests/latest")[0] == 200
     assert run(server, "gc", "run", "--repo", "dry").stdout.startswith("removed nothing")
-    assert document(server, "gc", "status")[0]["lastRun"]["outcome"] == "done"
+    (state,) = document(server, "gc", "status")
+    assert (state["enabled"], state["lastRun"]["outcome"]) == (False, "done")
+    assert datetime.fromisoformat(state["lastRun"]["started"]) <= datetime.now(UTC)
+    assert "set storage.gc to true" in run(server, "gc", "run", "--repo", "dry").stderr
 
 
 def test_a_plan_is_carried_out_or_refused(server: Server) -> None:
@@ -208,5 +212,5 @@ def test_without_a_registry_nothing_is_made(tmp_path: Path) -> None:
         check=False,
     )
     assert done.returncode == 1
-    assert "holds no registry" in done.stderr
+    assert "there is no store at" in done.stderr
     assert not (tmp_path / "wrong").exists()

@@ -42,6 +42,24 @@ def test_every_command_has_an_example(arguments: tuple[str, ...]) -> None:
     assert "Example" in done.output
 
 
+# What they print is for another program and has one form, or is the server's log.
+ONE_FORM = {("serve",), ("completion",), ("config", "schema")}
+
+
+@pytest.mark.parametrize("arguments", [one for one in commands(cli) if one not in ONE_FORM], ids=" ".join)
+def test_every_command_speaks_json_and_can_be_quiet(arguments: tuple[str, ...]) -> None:
+    """Each command that is no group has --output and --quiet."""
+    found: click.Command = cli
+    for name in arguments:
+        assert isinstance(found, click.Group)
+        below = found.get_command(click.Context(found), name)
+        assert below is not None
+        found = below
+    if not isinstance(found, click.Group):
+        options = {option for parameter in found.params for option in parameter.opts}
+        assert {"--output", "-o", "--quiet", "-q"} <= options
+
+
 def test_help_is_for_who_never_saw_a_registry() -> None:
     """Help is there under both names, says what a registry is for, and lists every command."""
     done = run("-h")

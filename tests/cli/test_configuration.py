@@ -130,15 +130,23 @@ def on_terminal(file: Path, **variables: str) -> bytes:
 
 
 def test_explain() -> None:
-    """A key is explained in any case, whole or by its end; a section with all below it; all keys if none is named."""
+    """A key is explained in any case, whole or by its end; a section and what is in it, one level or with --all."""
     one = run("config", "explain", "STORAGE.gcdelay")
     assert one.stdout.splitlines()[0] == "storage.gcDelay"
     assert "Default: 1h" in one.stdout
     assert "http.tls.cacert" in run("config", "explain", "http.tls").stdout
     assert "storage.subPaths.<name>.gcDelay" in run("config", "explain", "gcDelay").stdout
-    every = json.loads(run("config", "explain", "--output", "json").stdout)
+    every = json.loads(run("config", "explain", "--all", "--output", "json").stdout)
     assert len(every) > 250
-    assert run("config", "explain", "nope").exit_code == 1
+    sections = [one["key"] for one in json.loads(run("config", "explain", "--output", "json").stdout)]
+    assert {"http", "storage", "log", "extensions"} < set(sections)
+    assert not any("." in name for name in sections)
+    below = [one["key"] for one in json.loads(run("config", "explain", "storage.subPaths", "--output", "json").stdout)]
+    assert below[:2] == ["storage.subPaths", "storage.subPaths.<name>.rootDirectory"]
+    assert not any(name.startswith("storage.subPaths.<name>.retention.") for name in below)
+    assert run("config", "explain", "storage.subPaths./fast.gc").stdout.startswith("storage.subPaths.<name>.gc\n")
+    unknown = run("config", "explain", "storage.gcDelai")
+    assert (unknown.exit_code, "did you mean storage.gcDelay?" in unknown.stderr) == (1, True)
     assert "Required" in run("config", "explain", "htpasswd.path").stdout
 
 

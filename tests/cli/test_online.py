@@ -92,6 +92,26 @@ def test_certificates(tmp_path: Path) -> None:
     assert (status, "certificate" in states) == (0, True)
 
 
+def test_users(tmp_path: Path) -> None:
+    """How many users a file has, and every line that is none, or of which nobody can make use."""
+    lines = ["alice:$2b$05$" + "." * 53, "bob:$apr1$x$y", "no colon", "# a remark", "", "alice:$6$x$y"]
+    (tmp_path / "users").write_text("\n".join(lines))
+    http = {"auth": {"htpasswd": {"path": str(tmp_path / "users")}}}
+    file = tmp_path / "c.json"
+    file.write_text(json.dumps({"storage": {"rootDirectory": str(tmp_path / "root")}, "http": http}))
+    done = subprocess.run(
+        zot("verify", "--online", str(file)), capture_output=True, text=True, env=environment(), check=False
+    )
+    assert done.returncode == 0
+    assert f"htpasswd {tmp_path}/users: 1 user\n" in done.stdout
+    told = [line.partition(": warning: ")[2] for line in done.stderr.splitlines() if line.startswith("htpasswd")]
+    assert [line.partition(";")[0] for line in told] == [
+        "line 2: the hash of 'bob' is none of bcrypt, $5$ and $6$",
+        "line 3 is not USER:HASH, and is passed over",
+        "line 6 is about 'alice' again, and takes the place of the line before",
+    ]
+
+
 @pytest.fixture
 def answering() -> Iterator[str]:
     """A server that is an OpenID provider and a registry that wants a login."""

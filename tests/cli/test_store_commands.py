@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import subprocess
 from collections.abc import Iterator
@@ -63,6 +64,14 @@ def read(*arguments: str) -> Any:
     return json.loads(done.stdout)
 
 
+def keys(document: Any) -> Iterator[str]:
+    """Return all keys of a document."""
+    if isinstance(document, dict):
+        yield from document
+    for part in document.values() if isinstance(document, dict) else document if isinstance(document, list) else ():
+        yield from keys(part)
+
+
 def test_repositories_are_listed_in_pages(filled: Filled) -> None:
     """A page says where the next begins, and the last one that there is none; text is a name a line."""
     assert read("repo", "list", "--config", filled.config, "--limit", "1") == {
@@ -90,6 +99,9 @@ def test_an_image_is_shown(filled: Filled) -> None:
     assert by_tag[0]["image"]["platform"] == "linux/amd64"
     assert by_tag[0]["tags"] == ["v1", "v2"]
     assert by_tag[0]["image"]["layers"][0]["size"] == len(LAYER)
+    assert by_tag[0]["image"]["mediaType"] == OCI_MANIFEST
+    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", by_tag[0]["pushed"])
+    assert not [key for key in keys(by_tag) if "_" in key]
     assert len(read("image", "show", "b", "--config", filled.config)) == 2
     text = run("image", "show", "b:multi", "--config", filled.config).stdout
     assert "linux/amd64" in text
@@ -98,7 +110,8 @@ def test_an_image_is_shown(filled: Filled) -> None:
 
 def test_a_deleted_tag_is_gone(filled: Filled) -> None:
     """A tag is taken away and its image stays; if one of several is not there, none is taken away."""
-    assert run("tag", "delete", "a/app", "v1", "v9", "--config", filled.config).returncode == 1
+    refused = run("tag", "delete", "a/app", "v1", "v9", "--config", filled.config)
+    assert (refused.returncode, "a/app has no tag 'v9', so nothing is deleted" in refused.stderr) == (1, True)
     assert len(read("tag", "list", "a/app", "--config", filled.config)["tags"]) == 2
     assert read("tag", "delete", "a/app", "v1", "--config", filled.config)["deleted"][0]["tag"] == "v1"
     assert [tag["tag"] for tag in read("tag", "list", "a/app", "--config", filled.config)["tags"]] == ["v2"]
@@ -119,26 +132,78 @@ def test_space_is_told(filled: Filled) -> None:
     [
         (("tag", "list", "nothing"), "there is no repository 'nothing'"),
         (("image", "show", "nothing:v1"), "there is no repository 'nothing'"),
-        (("tag", "list", "UPPER"), "can't name a repository"),
-        (("image", "show", "a@sha256:1"), "is not a digest"),
         (("tag", "delete", "nothing", "v1"), "there is no repository 'nothing'"),
     ],
 )
 def test_what_is_not_there_is_one_line(tmp_path: Path, arguments: tuple[str, ...], said: str) -> None:
-    """An unknown repository and a malformed name are one line with a remedy, and status 1."""
-    config = tmp_path / "config.json"
-    config.write_text(json.dumps({"storage": {"rootDirectory": str(tmp_path / "root")}}))
+    """An unknown repository is one line with a remedy, and status 1."""
+    config = configured(tmp_path)
+    (tmp_path / "root/_zot-blobs").mkdir(parents=True)
     done = run(*arguments, "--config", str(config))
     assert done.returncode == 1
     assert len(done.stderr.splitlines()) == 1
     assert said in done.stderr
 
 
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("tag", "list", "UPPER"), "can't name a repository"),
+        (("tag", "delete", "a", "b c"), "is not a tag"),
+        (("image", "show", "BAD NAME"), "can't name a repository"),
+        (("image", "show", "a@sha256:1"), "is not a digest"),
+        (("layout", "sync", "UPPER"), "can't name a repository"),
+        (("gc", "run", "--repo", "UPPER"), "can't name a repository"),
+        (("scrub", "run", "--repo", "UPPER"), "can't name a repository"),
+        (("retention", "plan", "--repo", "UPPER"), "can't name a repository"),
+        (("retention", "explain", "UPPER:v1"), "can't name a repository"),
+        (("auth", "explain", "--repo", "FAST/app", "--action", "pull"), "can't name a repository"),
+    ],
+)
+def test_what_can_be_no_name_is_wrong_use(tmp_path: Path, arguments: tuple[str, ...], said: str) -> None:
+    """A malformed name, tag or digest is told with its remedy, and status 2."""
+    done = run(*arguments, "--config", str(configured(tmp_path)))
+    assert done.returncode == 2, done.stderr
+    assert said in done.stderr
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("repo", "list"),
+        ("tag", "list", "a"),
+        ("tag", "delete", "a", "v1"),
+        ("image", "show", "a:v1"),
+        ("du",),
+        ("gc", "status"),
+        ("retention", "plan"),
+        ("job", "list"),
+        ("scrub", "run"),
+    ],
+    ids=" ".join,
+)
+def test_a_store_that_is_not_there_is_not_made(tmp_path: Path, arguments: tuple[str, ...]) -> None:
+    """Where there is no store, commands that look into it say so in one line, leave with 1, and make nothing."""
+    done = run(*arguments, "--config", str(configured(tmp_path)))
+    assert done.returncode == 1
+    assert done.stderr.count("\n") == 1
+    assert f"there is no store at {tmp_path}/root; check storage.rootDirectory" in done.stderr
+    assert [path.name for path in tmp_path.iterdir()] == ["config.json"]
+
+
+def configured(directory: Path) -> Path:
+    """Write a configuration whose root is not there."""
+    config = directory / "config.json"
+    config.write_text(json.dumps({"storage": {"rootDirectory": str(directory / "root")}}))
+    return config
+
+
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs the superuser, who becomes the owner of the root")
 def test_the_superuser_leaves_no_files_of_its_own(tmp_path: Path) -> None:
     """What a command run by root makes in the root belongs to its owner, so that the server can go on."""
     root = tmp_path / "root"
-    root.mkdir()
+    (root / "_zot-blobs").mkdir(parents=True)
+    shutil.chown(root / "_zot-blobs", 12345, 12345)
     for directory in (root, tmp_path, *list(tmp_path.parents)[:-2]):
         directory.chmod(0o755)
     shutil.chown(root, 12345, 12345)

@@ -18,12 +18,15 @@ SYNC = "extensions:\n  sync:\n    registries:\n      - "
 
 # The text, the line, the key, what to do; every one is the only error of its file.
 WRONG = [
+    ("storage:\n\trootDirectory: /r\n", 2, "", "indent with spaces"),
+    ("storage:\n  rootDirectory: /r\n gc: true\n", 3, "", "the same indent"),
+    ("storage:\n  rootDirectory: /r\n   gc: true\n", 3, "", "indent as the line before does"),
+    ("storage:\n  rootDirectory: '/r\n", 3, "", "close them"),
     # What is no document.
-    ("", 1, "", "write what the reference says"),
-    ("null\n", 1, "", "write what the reference says"),
+    ("", 1, "", "write its keys"),
+    ("null\n", 1, "", "write its keys"),
     ("- storage\n", 1, "", "use a section with keys of its own"),
-    ("storage: {rootDirectory: /r\nhttp: {}\n", 2, "", "mend the YAML"),
-    ("storage:\n\trootDirectory: /r\n", 2, "", "mend the YAML"),
+    ("storage: {rootDirectory: /r\nhttp: {}\n", 2, "", "close it"),
     ("storage: {rootDirectory: *nothing}\n", 1, "", "write &nothing before it"),
     ("storage: {rootDirectory: !!python/object/apply:os.system [x]}\n", 1, "", "leave the tag out"),
     ("storage: {rootDirectory: /r}\n---\nhttp: {}\n", 2, "", "keep one of them"),
@@ -203,6 +206,8 @@ def test_what_is_wrong_is_said_in_its_line(here: Path, text: str, line: int, key
 
 # The text, the line, the key, what is said: the file is valid all the same.
 DOUBTFUL = [
+    ("storage:\n  rootDirectory: /r\n  subPaths:\n    /a: {rootDirectory: /s}\n", 4,
+     "storage.subPaths./a.gc", "gc is off unless it is asked for"),
     ("storage:\n  rootDirectory: data\n", 2, "storage.rootDirectory", "relative"),
     ("storage:\n  rootDirectory: /r\n  gc: false\n  gcDelay: 2h\n", 4, "storage.gcDelay", "while gc is off"),
     ("storage:\n  rootDirectory: /r\n  gcDelay: 0\n", 3, "storage.gcDelay", "between their push"),

@@ -114,6 +114,10 @@ class AccessControl:
         """Return the patterns in the order in which they are asked."""
         return [one.glob.pattern for one in self._rules]
 
+    def matching(self, repository: str) -> list[str]:
+        """Return the patterns that match a repository; the first of them decides, alone."""
+        return [one.glob.pattern for one in self._rules if one.glob.matches(repository)]
+
     def actions_under(self, principal: Principal, pattern: str) -> Actions:
         """Return what the principal may do in a repository for which this pattern decides."""
         rules = next(one for one in self._rules if one.glob.pattern == pattern)

@@ -37,6 +37,13 @@ class _Read(NamedTuple):
     nobody: str
 
 
+class Parsed(NamedTuple):
+    """What a text says: hashes by user, and what is wrong with its lines, in words without the hashes."""
+
+    hashes: dict[str, str]
+    problems: list[str]
+
+
 class Htpasswd:
     """A password source over such a file, which is read again whenever it has changed.
 
@@ -100,20 +107,32 @@ def _version(path: str) -> Version:
     return (found.st_mtime_ns, found.st_size, found.st_ino)
 
 
-def _read(path: str, version: Version) -> _Read:
-    with open(path, encoding="utf-8", errors="surrogateescape") as file:
-        lines = file.read().splitlines()
+def parse(text: str) -> Parsed:
+    """Read the lines of such a file; those that are no users are passed over."""
     hashes: dict[str, str] = {}
-    for line in lines:
+    problems: list[str] = []
+    for number, line in enumerate(text.splitlines(), 1):
         user, colon, digest = line.partition(":")
         if not colon or not user:
-            continue
-        if digest.startswith((*_BCRYPT, "$5$", "$6$")):
-            hashes[user] = digest
+            if line.strip() and not line.startswith("#"):
+                problems.append(f"line {number} is not USER:HASH, and is passed over")
+        elif not digest.startswith((*_BCRYPT, "$5$", "$6$")):
+            what = f"line {number}: the hash of {user!r} is none of bcrypt, $5$ and $6$; nobody can log in with it"
+            problems.append(what)
         else:
-            log.warning("%s: the hash of %r is none of bcrypt, $5$ and $6$; nobody can log in with it", path, user)
+            if user in hashes:
+                problems.append(f"line {number} is about {user!r} again, and takes the place of the line before")
+            hashes[user] = digest
     if not hashes:
-        log.warning("%s has no users", path)
+        problems.append("it has no users")
+    return Parsed(hashes, problems)
+
+
+def _read(path: str, version: Version) -> _Read:
+    with open(path, encoding="utf-8", errors="surrogateescape") as file:
+        hashes, problems = parse(file.read())
+    for problem in problems:
+        log.warning("%s: %s", path, problem)
     return _Read(version, hashes, max(hashes.values(), key=_cost, default=_NOBODY))
 
 

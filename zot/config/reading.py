@@ -15,6 +15,8 @@ from zot.config.validation import validate
 
 S = TypeVar("S", bound=Section)
 
+_EMPTY = "write its keys; the directory examples has files to start from"
+
 
 @dataclass
 class Reading(Generic[S]):
@@ -44,7 +46,18 @@ def read_section(file: str, section: type[S], environ: AnyMapping[str, str], *, 
     source = read(file)
     node = source.document()
     if node is None or is_empty(node):
-        raise ConfigError([Problem(file, 1, 1, "", "it is empty", "write what the reference says")])
+        raise ConfigError(
+            [
+                Problem(
+                    file,
+                    1,
+                    1,
+                    "",
+                    "it is empty",
+                    _EMPTY,
+                )
+            ]
+        )
     if within:
         node = Mapping(node.place, (Entry(within, node.place, node),))
     resolver = Resolver(source, section, environ)

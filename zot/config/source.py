@@ -87,6 +87,8 @@ def read(file: str) -> Source:
         with Path(file).open("rb") as opened:
             content = opened.read(MAX_BYTES + 1)
     except OSError as error:
+        if isinstance(error, FileNotFoundError):
+            raise _unreadable(file, "there is no such file", "check the path") from None
         reason = os.strerror(error.errno or 0).lower()
         raise _unreadable(file, f"it can't be read: {reason}", "name a file that can be read") from None
     if len(content) > MAX_BYTES:

@@ -18,6 +18,28 @@ _NOTHING = {"", "~", "null", "Null", "NULL"}
 _TAGS = {None, "!", *(f"tag:yaml.org,2002:{name}" for name in ("str", "int", "float", "bool", "null", "map", "seq"))}
 _MERGE = "<<"
 _MOST_MERGED = 10_000
+_NO_BEGIN = "found character that cannot start any token"
+_INDENT = ("it is indented otherwise than the lines before it", "give all keys of a section the same indent")
+_OPEN = ("a bracket or brace is not closed before this, or a comma is missing", "close it, or separate with a comma")
+# What the parser says, and what that is for people.
+_PLAIN = (
+    (_NO_BEGIN, ("no value begins so", "put it between quotes")),
+    (
+        "mapping values are not allowed",
+        ("there is a colon too many, or it is indented too far", "quote the value, or indent as the line before does"),
+    ),
+    ("did not find expected key", _INDENT),
+    ("did not find expected '-' indicator", _INDENT),
+    ("expected <block end>", _INDENT),
+    ("did not find expected ','", _OPEN),
+    ("expected ',' or", _OPEN),
+    ("did not find expected node content", ("there is no value here", "write one")),
+    ("found unexpected end of stream", ("the file ends inside of quotes", "close them")),
+    ("could not find expected ':'", ("a colon is missing after the key in the line before", "write KEY: VALUE")),
+    ("found unknown escape character", ("no such escape exists", "write it in single quotes")),
+    ("found unexpected document indicator", ("a line of dashes stands inside of quotes", "close them")),
+    ("found undefined tag handle", ("! begins a tag", "put the value between quotes")),
+)
 
 
 def read_yaml(text: str) -> Node | None:
@@ -31,9 +53,19 @@ def read_yaml(text: str) -> Node | None:
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         place = _place(mark) if mark else Place(1, 1)
-        raise Broken(place, error.problem or "it is not YAML", "mend the YAML there") from None
+        raise Broken(place, *_in_plain_words(error.problem or "", place, text)) from None
     except yaml.reader.ReaderError as error:
         raise Broken(Place(1, 1), f"it has a character that YAML does not allow: {error.reason}", "remove it") from None
+
+
+def _in_plain_words(problem: str, place: Place, text: str) -> tuple[str, str]:
+    """Return what is wrong and what to do, where the parser speaks of tokens and blocks."""
+    if problem.startswith(_NO_BEGIN):
+        lines = text.split("\n")
+        line = lines[place.line - 1] if place.line <= len(lines) else ""
+        if line[place.column - 1 : place.column] == "\t":
+            return "there is a tab", "indent with spaces"
+    return next((said for known, said in _PLAIN if problem.startswith(known)), ("it is not YAML", "mend it there"))
 
 
 class _Reader:

@@ -57,13 +57,17 @@ class Record:
             self.problems.append(problem)
 
     def document(self) -> dict[str, Any]:
-        """Return it as it is kept and shown."""
-        document = asdict(self)
-        return {"dryRun" if key == "dry_run" else key: value for key, value in document.items()}
+        """Return it as it is shown, with times as RFC 3339 has them; `ended` is None of a run that has not."""
+        document = {"dryRun" if key == "dry_run" else key: value for key, value in asdict(self).items()}
+        return document | {"started": _written(self.started), "ended": _written(self.ended) if self.ended else None}
 
     def summary(self) -> dict[str, Any]:
         """Return it without the list of what was removed."""
         return {key: value for key, value in self.document().items() if key != "listed"}
+
+
+def _written(seconds: float) -> str:
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def begin(storage: Storage, record: Record) -> Record:

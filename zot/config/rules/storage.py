@@ -98,6 +98,14 @@ def collection(config: Config) -> Iterator[Finding]:
             )
 
 
+def collection_below(config: Config) -> Iterator[Finding]:
+    """Where gc is off because nobody has said otherwise, that is told: each sub-path has a key of its own."""
+    for path, options in stores(config):
+        if len(path) > 1 and "gc" not in options.model_fields_set:
+            what = "no garbage is collected here: below subPaths gc is off unless it is asked for"
+            yield Finding((*path, "gc"), what, "set gc to true, or to false if you want it so", warning=True)
+
+
 def retention(config: Config) -> Iterator[Finding]:
     """Each policy can be reached, and is for some repositories."""
     for path, options in stores(config):
@@ -166,4 +174,4 @@ def caches(config: Config) -> Iterator[Finding]:
             yield Finding((*path, "remoteCache"), what, "leave it out: this registry needs no cache of blobs")
 
 
-RULES = (roots, roots_apart, routes, collection, retention, drivers, caches)
+RULES = (roots, roots_apart, routes, collection, collection_below, retention, drivers, caches)
