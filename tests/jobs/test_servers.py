@@ -21,13 +21,15 @@ from zot.jobs.records import Record
 from zot.registry.opening import open_stores
 from zot.storage.protocol import Storage
 
+FULL = bool(os.environ.get("ZOT_FULL"))
 
-@pytest.fixture(params=["directory", "bucket"])
+
+@pytest.fixture(params=["directory", "moto", *(["seaweedfs"] if FULL else [])])
 def config(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
     """A configuration whose garbage is collected every second, on disk or in a bucket."""
     storage: dict[str, object] = {"gcInterval": "1s", "gcDelay": "0s", "retention": {"delay": "0s"}}
-    if request.param == "bucket":
-        server: S3Server = request.getfixturevalue("moto")
+    if request.param != "directory":
+        server: S3Server = request.getfixturevalue(request.param)
         storage["storageDriver"] = server.driver(tmp_path.name)
     file = tmp_path / "config.json"
 
@@ -88,7 +90,7 @@ def test_one_runs_at_a_time_and_the_other_takes_over(config: Path, storage: Stor
             assert all(one.ended <= following.started for one, following in pairwise(done))
 
 
-@pytest.mark.skipif(not os.environ.get("ZOT_FULL"), reason="takes minutes; see scripts/full")
+@pytest.mark.skipif(not FULL, reason="takes minutes; see scripts/full")
 def test_a_server_on_another_machine_takes_over(
     config: Path, storage: Storage, tmp_path: Path, need: Callable[..., str]
 ) -> None:
