@@ -6,6 +6,7 @@ import http.client
 import re
 import ssl
 import subprocess
+from base64 import b64encode
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
@@ -71,3 +72,25 @@ def test_every_example_is_served(file: Path, prepared: Path, tmp_path: Path) -> 
         with closing(connection):
             connection.request("GET", "/v2/")
             assert connection.getresponse().status in (200, 401)
+
+
+@pytest.mark.e2e
+def test_the_team_s_registry(prepared: Path, tmp_path: Path) -> None:
+    """TLS, users and access control together: alice pushes, bob reads, and nobody in particular sees what is public."""
+    config = placed(EXAMPLES / "config-team.json", prepared, tmp_path)
+    config.write_text(config.read_text().replace('"port": 8443', '"port": 0'))
+    with running_server(tmp_path, "--workers", "1", config=config, authority=prepared / "ca.crt") as server:
+
+        def begin(repository: str, login: str) -> int:
+            return server.request("POST", f"/v2/{repository}/blobs/uploads/", headers=basic(login))[0]
+
+        assert [begin("team/app", one) for one in ("alice:wonderland", "bob:builder", "alice:wrong")] == [202, 403, 401]
+        assert [begin("public/app", one) for one in ("bob:builder", "mallory:mallory-secret")] == [202, 403]
+        assert begin("elsewhere", "admin:admin-secret") == 202
+        assert server.request("GET", "/v2/public/app/tags/list")[0] == 404
+        assert server.request("GET", "/v2/team/app/tags/list")[0] == 401
+
+
+def basic(login: str) -> dict[str, str]:
+    """Return the header that sends a login."""
+    return {"Authorization": f"Basic {b64encode(login.encode()).decode()}"}
