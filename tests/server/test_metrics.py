@@ -90,12 +90,32 @@ def test_the_leader_is_watched(server: Server) -> None:
     wait_until(lambda: sample(server, "zot_leader_starts_total", store="/") == 2, "it was started again")
 
 
+def test_zots_names_are_there(server: Server) -> None:
+    """All of zot's metrics have their names and types here, but for one whose name is that of another type."""
+    push_image(server, "a", "v1")
+    server.request("GET", "/v2/a/manifests/v1")
+    wait_until(lambda: sample(server, "zot_gc_runs_total"), "garbage was collected", 60)
+    text = server.request("GET", "/metrics")[2].decode()
+    types = {family.name: family.type for family in text_string_to_metric_families(text)}
+    assert types.items() >= {
+        "zot_http_requests": "counter", "zot_http_repo_latency_seconds": "summary",
+        "zot_http_method_latency_seconds": "histogram", "zot_repo_storage_bytes": "gauge",
+        "zot_repo_uploads": "counter", "zot_repo_downloads": "counter", "zot_info": "gauge",
+        "zot_storage_lock_latency_seconds": "histogram",
+        "zot_scheduler_generators": "counter", "zot_scheduler_generators_status": "gauge",
+        "zot_scheduler_workers": "gauge", "zot_scheduler_tasksqueue_length": "gauge",
+        "zot_scheduler_workers_tasks_duration_seconds": "histogram", "zot_gc_runs": "counter",
+        "zot_gc_duration_seconds": "summary", "zot_gc_deleted": "counter",
+    }.items()  # fmt: skip
+
+
 @pytest.mark.e2e
 def test_promtool_finds_nothing_to_mend(server: Server, need: Callable[..., str]) -> None:
-    """The real promtool accepts names, help and types of all metrics, after requests of many kinds."""
+    """The real promtool accepts names, help and types of all metrics, after requests of many kinds and a job."""
     push_image(server, "some/repo", "v1")
     server.request("GET", "/v2/some/repo/manifests/v1")
     server.request("POST", "/v2/some/repo/blobs/uploads/")
+    wait_until(lambda: sample(server, "zot_gc_runs_total"), "garbage was collected", 60)
     text = server.request("GET", "/metrics")[2]
     done = subprocess.run([need("promtool"), "check", "metrics"], input=text, capture_output=True, check=False)
     assert (done.returncode, done.stdout, done.stderr) == (0, b"", b"")

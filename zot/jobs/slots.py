@@ -11,15 +11,16 @@ import os
 from collections.abc import Callable
 
 _USUAL = 2
+_MOST = 256
 # Whoever finds no place looks again after so many seconds.
 _PAUSE = 0.5
 
 
 class Slots:
-    """So many places for job processes; two if it is 0."""
+    """So many places for job processes; two if it is 0, and no more than a server ever has use for."""
 
     def __init__(self, directory: str, count: int) -> None:
-        self._files = [f"{directory}/job-{number}" for number in range(count or _USUAL)]
+        self._files = [f"{directory}/job-{number}" for number in range(min(count, _MOST) or _USUAL)]
 
     def take(self, wait: Callable[[float], bool]) -> int | None:
         """Return the descriptor of a place, which is ours until it is closed by all who have it.
