@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 from unittest.mock import patch
@@ -55,6 +55,7 @@ _pull = st.tuples(st.just("pull"), _some)
 _event = st.one_of(_push_image, _push_image, _push_index, _push_blob, _tag, _sign, _pull)
 # What happens, and how many hours pass before it.
 events = st.lists(st.tuples(st.integers(0, 5), _event), max_size=16)
+many_events = st.lists(st.tuples(st.integers(0, 5), _event), min_size=5, max_size=9)
 
 _hours = st.integers(0, 30).map(lambda number: number * HOUR)
 _rule = st.fixed_dictionaries(
@@ -79,6 +80,11 @@ policies = st.fixed_dictionaries(
         "keepUntagged": st.one_of(st.none(), st.none(), _rule),
         "immutable": st.one_of(st.just([]), st.just([]), st.lists(st.sampled_from(PATTERNS[:4]), max_size=1)),
     }
+)
+
+# Those that wait for little and delete tags, for stores where each case takes long.
+eager_policies = st.builds(
+    lambda policy, keep: {**policy, "delay": 0.0, "gcDelay": 0.0, "keepTags": [keep], "immutable": []}, policies, _keep
 )
 
 
@@ -188,6 +194,14 @@ class Builder:
                 self.world["manifests"][digest]["pulled"] = self._clock.now
                 self.world.setdefault("pulled", {})[tag] = self._clock.now
 
+    def delete(self, which: int) -> None:
+        """Delete a tag, if there is any."""
+        if self.world["tags"]:
+            tag = sorted(self.world["tags"])[which % len(self.world["tags"])]
+            manifests.delete_tag(self._store, NAME, tag)
+            digest = self.world["tags"].pop(tag)["digest"]
+            self.world["manifests"][digest]["cared"] = self._clock.now
+
     def _put(
         self,
         document: dict[str, Any],
@@ -212,7 +226,7 @@ class Builder:
             self.world["manifests"][digest] = {
                 "pushed": now, "pulled": 0.0, "cared": now, "subject": lost, "children": children, "blobs": blobs,
             }  # fmt: skip
-            self.world["blobs"][digest] = now
+        self.world["blobs"][digest] = self._clock.now
         if tag is not None:
             self._note_tag(digest, tag)
         else:
@@ -253,11 +267,14 @@ def state(store: Store) -> tuple[set[str], set[str], set[str]]:
     return found, kept, blobs
 
 
-def fill(store: Store, clock: Clock, happened: list[tuple[int, tuple[Any, ...]]]) -> World:
-    """Do all that happened and return the account of it."""
+def fill(store: Store, clock: Clock, happened: list[tuple[int, tuple[Any, ...]]], deleted: Sequence[int] = ()) -> World:
+    """Do all that happened, then delete some tags, and return the account of it; marks are written as time goes on."""
     statistics.begin(store.storage)
     builder = Builder(store, clock)
     for hours, event in happened:
         builder.do(hours, event)
+        builder.finish()
+    for which in deleted:
+        builder.delete(which)
     builder.finish()
     return builder.world

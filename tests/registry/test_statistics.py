@@ -9,7 +9,7 @@ from tests.registry.conftest import PushBlob, PushManifest
 from zot.registry import manifests, paths, statistics
 from zot.registry.store import Store
 from zot.storage.memory import Memory
-from zot.storage.protocol import Stat, Unavailable
+from zot.storage.protocol import Unavailable
 
 
 def test_a_pull_is_counted_for_digest_and_tag(store: Store, push_blob: PushBlob, push_manifest: PushManifest) -> None:
@@ -36,7 +36,7 @@ def test_what_cannot_be_written_is_kept(store: Store, push_blob: PushBlob, push_
     push_manifest("a", manifest(), "v1")
 
     class Failing(Memory):
-        def stat(self, key: str) -> Stat:
+        def read(self, key: str) -> bytes:
             raise Unavailable("not now")
 
     manifests.get(store, "a", "v1")

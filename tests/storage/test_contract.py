@@ -11,7 +11,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from zot.storage.protocol import Busy, NotFound, Storage
+from zot.storage.protocol import Busy, Idle, NotFound, Storage
 
 SHARED = "s/content"
 
@@ -165,6 +165,28 @@ def test_put_takes_what_is_shared(storage: Storage) -> None:
     storage.remove("b/two", shared=SHARED)
     assert content(storage, "c/three") == value
     storage.remove("c/three", shared=SHARED)
+    assert not storage.is_shared(SHARED)
+
+
+@pytest.mark.parametrize("size", [6, 200_000])
+def test_only_idle_content_is_removed(storage: Storage, size: int) -> None:
+    """What was changed later than the given time stays, what is not there is passed over, what is shared is kept."""
+    put(storage, "b/one", b"s" * size)
+    for key in ("a/one", "a/two"):
+        put(storage, key, b"s" * size, shared=SHARED)
+    now = storage.stat("a/one").modified
+    idle = [
+        Idle("a/one", SHARED, now),
+        Idle("a/two", SHARED, storage.stat("a/two").modified - 5),
+        Idle("a/none", SHARED, now),
+        Idle("b/one", SHARED, storage.stat("b/one").modified),
+    ]
+    assert storage.remove_idle(iter(idle)) == ["a/one", "b/one"]
+    assert content(storage, "a/two") == b"s" * size
+    for key in ("a/one", "b/one"):
+        with pytest.raises(NotFound):
+            storage.stat(key)
+    assert storage.remove_idle([Idle("a/two", SHARED, storage.stat("a/two").modified)]) == ["a/two"]
     assert not storage.is_shared(SHARED)
 
 

@@ -6,11 +6,12 @@ import logging
 from collections.abc import Callable
 from typing import NamedTuple
 
+from zot.gc import narrow
 from zot.gc.planning import Kind, Plan, Removal, plan
-from zot.gc.reading import Reader
 from zot.gc.removing import REST, Remover, report
 from zot.gc.snapshot import Snapshot
 from zot.registry import statistics
+from zot.registry.changes import Digests
 from zot.registry.store import Store
 
 log = logging.getLogger(__name__)
@@ -28,9 +29,14 @@ class Cleaned(NamedTuple):
         return sum(removal.size for removal in self.removed)
 
 
-def look(store: Store, name: str, now: float, suspended: str = "") -> tuple[Snapshot, Plan]:
-    """Read a repository and plan what goes. `suspended` is a reason for which no tag does; empty for none."""
-    snapshot = Reader(store, name).read()
+def look(
+    store: Store, name: str, now: float, suspended: str = "", about: Digests | None = None
+) -> tuple[Snapshot, Plan]:
+    """Read a repository and plan what goes. `suspended` is a reason for which no tag does; empty for none.
+
+    With `about` it may be enough to read what decides on these digests, and on what they lead to.
+    """
+    snapshot = narrow.read(store, name, about)
     return snapshot, plan(snapshot, store.retention, now, suspended)
 
 
@@ -43,9 +49,10 @@ def clean(
     go_on: Callable[[], None],
     suspended: str = "",
     rest: float = REST,
+    about: Digests | None = None,
 ) -> Cleaned:
-    """Remove what goes, or only say so. `go_on` and `rest` are as `Remover` has them."""
-    snapshot, made = look(store, name, now, suspended)
+    """Remove what goes, or only say so. `about` is as `look` has it, `go_on` and `rest` are as `Remover` has them."""
+    snapshot, made = look(store, name, now, suspended, about)
     explain(made, dry_run)
     if dry_run:
         for removal in made.removals:
@@ -58,7 +65,7 @@ def clean(
         blobs = sum(removal.kind is Kind.BLOB for removal in removed)
         log.info("garbage collected blobs", extra={"repository": name, "count": blobs})
         log.info("gc successfully completed for %s", name)
-    if any(removal.digest is not None for removal in removed):
+    if made.is_whole and any(removal.digest is not None for removal in removed):
         statistics.forget(store.storage, name, {str(digest) for digest in made.kept} | _kept_tags(made))
     return Cleaned(made, removed)
 

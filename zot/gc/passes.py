@@ -20,7 +20,8 @@ from zot.gc.planning import Plan
 from zot.gc.scrubbing import Scrubbed, Scrubber
 from zot.logs import note_change
 from zot.oci import names
-from zot.registry import keeping, paths, repositories, uploads
+from zot.registry import changes, keeping, paths, repositories, uploads
+from zot.registry.changes import Digests
 from zot.registry.store import Store
 from zot.storage.protocol import NotFound
 
@@ -58,25 +59,34 @@ class Settings(NamedTuple):
     suspended: str = ""
 
 
-def due(store: Store, now: float) -> Iterator[str]:
+class Due(NamedTuple):
+    """A repository to be looked at: for these digests and what they lead to, or for anything if there are none."""
+
+    name: str
+    about: Digests | None
+
+
+def due(store: Store, now: float) -> Iterator[Due]:
     """Yield the repositories in which something may have become garbage that is old enough by now."""
     rules = store.retention
     youngest = min(rules.gc_delay, rules.delay)
-    for encoded in list(store.storage.list(paths.CHANGED)):
+    for encoded in sorted({*store.storage.list(paths.CHANGED), *store.storage.list(paths.WAITING)}):
         name = names.decode(encoded)
-        if _modified(store, paths.changed(name)) + youngest <= now:
-            yield name
-    for encoded in list(store.storage.list(paths.WAITING)):
-        name = names.decode(encoded)
-        if _waits_until(store, name) <= now:
-            yield name
+        change, waiting = changes.read(store.storage, name), _waiting(store, name)
+        reasons: list[Digests | None] = []
+        if change is not None and change.since + youngest <= now:
+            reasons.append(change.about)
+        if waiting.until <= now:
+            reasons.append(waiting.about)
+        if reasons:
+            yield Due(name, _together(*reasons))
 
 
 def over_changed(store: Store, settings: Settings, watch: Watch) -> None:
     """Clean the repositories that are due."""
-    for name in due(store, time.time()):
+    for one in due(store, time.time()):
         watch.go_on()
-        watch.cleaned(clean_one(store, name, settings, watch.go_on))
+        watch.cleaned(clean_one(store, one.name, settings, watch.go_on, one.about))
 
 
 def over_all(store: Store, settings: Settings, watch: Watch, *, resume: bool) -> None:
@@ -110,22 +120,24 @@ def _all(store: Store, position: str, watch: Watch, *, resume: bool) -> Iterator
         store.storage.delete(position)
 
 
-def clean_one(store: Store, name: str, settings: Settings, go_on: Callable[[], None]) -> Cleaned:
-    """Clean a repository and note when to look again."""
+def clean_one(
+    store: Store, name: str, settings: Settings, go_on: Callable[[], None], about: Digests | None = None
+) -> Cleaned:
+    """Clean a repository, or what of it `cleaning.look` is to look at, and note when to look again."""
     if not keeping.is_in_step(store, name):
         store.gathered.changed(name)
         return _put_off(name, "another program wrote its index.json, and what that names is not known yet")
-    dry_run = settings.dry_run or store.retention.dry_run
-    if dry_run:
-        return clean(store, name, time.time(), dry_run=True, go_on=go_on, suspended=settings.suspended)
+    now = time.time()
+    if settings.dry_run or store.retention.dry_run:
+        return clean(store, name, now, dry_run=True, go_on=go_on, suspended=settings.suspended)
     store.storage.delete(paths.changed(name))
     try:
-        done = clean(store, name, time.time(), dry_run=False, go_on=go_on, suspended=settings.suspended)
+        done = clean(store, name, now, dry_run=False, go_on=go_on, suspended=settings.suspended, about=about)
     except BaseException:
-        store.gathered.changed(name)
+        store.gathered.changed(name, *(about or ()))
         log.info("gc unsuccessfully completed for %s", name)
         raise
-    _wait(store, name, done.plan.due)
+    _wait(store, done.plan, now)
     return done
 
 
@@ -152,26 +164,48 @@ def drop_leftovers(store: Store, watch: Watch, now: float) -> None:
             watch.dropped(leftover.kind, leftover.size)
 
 
-def _wait(store: Store, name: str, until: float) -> None:
-    key = paths.waiting(name)
-    if until < NEVER and repositories.exists(store, name):
-        store.storage.write(key, json.dumps({"until": until}).encode())
+class _Waiting(NamedTuple):
+    """When to look at a repository again, in seconds since 1970, and for which digests; None for any."""
+
+    until: float
+    about: Digests | None
+
+
+_FOR_NOTHING = _Waiting(NEVER, frozenset())
+
+
+def _waiting(store: Store, name: str) -> _Waiting:
+    try:
+        known = json.loads(store.storage.read(paths.waiting(name)))
+    except NotFound:
+        return _FOR_NOTHING
+    return _Waiting(float(known["until"]), changes.decode_digests(known.get("digests")))
+
+
+def _wait(store: Store, plan: Plan, now: float) -> None:
+    """Note when to look again, and still for what was waited for before and was not looked at."""
+    before = _waiting(store, plan.name)
+    after = _Waiting(plan.due, None if plan.due < NEVER and plan.is_whole else plan.young)
+    if not plan.is_whole and before.until > now:
+        after = _Waiting(min(before.until, plan.due), _together(before.about, after.about))
+    if after == before:
+        return
+    key = paths.waiting(plan.name)
+    if after.until < NEVER and repositories.exists(store, plan.name):
+        document = {"until": after.until, "digests": changes.encode_digests(after.about)}
+        store.storage.write(key, json.dumps(document).encode())
     else:
         store.storage.delete(key)
 
 
-def _waits_until(store: Store, name: str) -> float:
-    try:
-        return float(json.loads(store.storage.read(paths.waiting(name)))["until"])
-    except NotFound:
-        return NEVER
-
-
-def _modified(store: Store, key: str) -> float:
-    try:
-        return store.storage.stat(key).modified
-    except NotFound:
-        return NEVER
+def _together(*several: Digests | None) -> Digests | None:
+    """Join what is to be looked at; None is for anything."""
+    found: Digests = frozenset()
+    for about in several:
+        if about is None:
+            return None
+        found |= about
+    return found
 
 
 def _position(store: Store, key: str) -> str:

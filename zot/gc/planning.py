@@ -52,7 +52,8 @@ class Removal(NamedTuple):
 class Plan:
     """What is done to a repository, in this order, and when it is worth while to look again.
 
-    `named` are the digests that something names which stays; `kept` are the manifests that were taken into account.
+    `kept` are the manifests that were taken into account. What is too young now is in `young`; if `is_whole`, the
+    rest of the repository was looked at as well.
     """
 
     name: str
@@ -61,6 +62,8 @@ class Plan:
     kept: frozenset[Digest]
     due: float = NEVER
     problems: tuple[str, ...] = ()
+    young: frozenset[Digest] = frozenset()
+    is_whole: bool = True
 
     @property
     def size(self) -> int:
@@ -85,6 +88,7 @@ class _Planner:
         self._tags: dict[Digest, set[str]] = defaultdict(set)
         self._removals: list[Removal] = []
         self._due = NEVER
+        self._young: set[Digest] = set()
 
     def plan(self, suspended: str) -> Plan:
         """Decide on tags, then on manifests until nothing more goes, then on blobs."""
@@ -110,7 +114,14 @@ class _Planner:
         if is_empty and snapshot.is_listed:
             self._removals.append(Removal(Kind.REPOSITORY, snapshot.name, None, 0, Reason.EMPTY))
         return Plan(
-            snapshot.name, decisions, tuple(self._removals), frozenset(self._alive), self._due, snapshot.problems
+            snapshot.name,
+            decisions,
+            tuple(self._removals),
+            frozenset(self._alive),
+            self._due,
+            snapshot.problems,
+            frozenset(self._young),
+            is_whole=not snapshot.held,
         )
 
     def _going(self) -> Iterator[tuple[Digest, Reason, float]]:
@@ -120,7 +131,7 @@ class _Planner:
         children = frozenset[Digest]().union(*(node.children for node in self._alive.values()))
         kept = self._kept_untagged(children)
         for digest, node in self._alive.items():
-            if digest in children:
+            if digest in children or digest in self._snapshot.held:
                 continue
             reason = self._reason(digest, node)
             if reason is None:
@@ -129,7 +140,7 @@ class _Planner:
                 self._come_back(kept[digest])
                 continue
             cared = self._snapshot.cared(digest)
-            if self._is_old(cared, self._rules.delay):
+            if self._is_old(digest, cared, self._rules.delay):
                 yield digest, reason, cared
 
     def _reason(self, digest: Digest, node: Node) -> Reason | None:
@@ -172,16 +183,17 @@ class _Planner:
             if digest in named:
                 continue
             found = self._snapshot.look(digest)
-            if found is not None and self._is_old(found.modified, self._rules.gc_delay):
+            if found is not None and self._is_old(digest, found.modified, self._rules.gc_delay):
                 self._removals.append(
                     Removal(Kind.BLOB, str(digest), digest, found.size, Reason.UNREFERENCED, found.modified)
                 )
                 going += 1
         return len(blobs) - going
 
-    def _is_old(self, cared: float, delay: float) -> bool:
+    def _is_old(self, digest: Digest, cared: float, delay: float) -> bool:
         if cared + delay <= self._now:
             return True
+        self._young.add(digest)
         self._come_back(cared + delay)
         return False
 

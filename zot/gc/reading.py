@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 
 from zot.errors import ManifestInvalid
 from zot.gc.snapshot import Node, Snapshot, Tag
@@ -46,6 +47,11 @@ class Reader:
         for digest in chosen:
             self._read_manifest(digest, {})
         return self._snapshot({}, frozenset(), (), 0.0)
+
+    def part(self, tags: dict[str, Tag], blobs: frozenset[Digest], held: dict[Digest, Node]) -> Snapshot:
+        """Return these tags and blobs, the manifests that were read, and those of `held`, which were not."""
+        snapshot = self._snapshot(tags, blobs, (), 0.0)
+        return replace(snapshot, manifests=held | self._nodes, held=frozenset(held))
 
     def _snapshot(
         self, tags: dict[str, Tag], blobs: frozenset[Digest], loose: tuple[tuple[Digest, str], ...], since: float

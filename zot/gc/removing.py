@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
+from collections import defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import nullcontext
 
@@ -16,7 +17,7 @@ from zot.oci.digest import Digest
 from zot.registry import facts, manifests, paths, repositories, statistics
 from zot.registry.statistics import Pulls
 from zot.registry.store import Store
-from zot.storage.protocol import NotFound
+from zot.storage.protocol import Idle, NotFound
 
 log = logging.getLogger(__name__)
 
@@ -41,14 +42,9 @@ def report(name: str, removal: Removal, *, dry_run: bool) -> None:
     """
     level = logging.DEBUG if removal.kind is Kind.BLOB else logging.INFO
     reason = removal.why or removal.reason.value
-    fields = {
-        "dry-run": dry_run,
-        "repository": name,
-        "reference": removal.reference,
-        "decision": "delete",
-        "reason": reason,
-    }
-    log.log(level, "%s", _MESSAGES[removal.reason], extra=fields)
+    if log.isEnabledFor(level):
+        fields = {"dry-run": dry_run, "repository": name, "reference": removal.reference, "decision": "delete"}
+        log.log(level, "%s", _MESSAGES[removal.reason], extra={**fields, "reason": reason})
     if not dry_run:
         subject = "zot retention" if removal.reason is Reason.RETENTION else "zot gc"
         note_change(subject, "DELETE", _object(name, removal), name, "deleted", reason)
@@ -82,10 +78,12 @@ class Remover:
         self._name = plan.name
         self._named_since: set[Digest] = set()
         self._read_since: set[str] = {digest.filename for digest in plan.kept}
+        self._tagged: dict[Digest, set[str]] = defaultdict(set)
+        for name, tag in snapshot.tags.items():
+            self._tagged[tag.digest].add(name)
         self._steps: dict[Kind, Callable[[Removal], bool]] = {
             Kind.TAG: self._remove_tag,
             Kind.MANIFEST: self._remove_manifest,
-            Kind.BLOB: self._remove_blob,
             Kind.FACT: self._remove_fact,
             Kind.REPOSITORY: self._remove_repository,
         }
@@ -110,6 +108,8 @@ class Remover:
         if not self._prepare(kind):
             left[:] = [removal for removal in left if removal.kind is not kind]
             return []
+        if kind is Kind.BLOB:
+            return self._remove_blobs(left, until)
         marked = kind in (Kind.TAG, Kind.MANIFEST)
         with repositories.removing(self._store, self._name) if marked else nullcontext():
             while left and left[-1].kind is kind:
@@ -173,17 +173,17 @@ class Remover:
         return True
 
     def _remove_manifest(self, removal: Removal) -> bool:
-        digest = digests.parse(removal.reference)
+        digest = removal.digest
+        assert digest is not None, "a manifest has a digest"
         node = self._snapshot.manifests[digest]
-        if any(str(digest) in children for children in self._listed_since.values()):
+        if any(removal.reference in children for children in self._listed_since.values()):
             return False
         if cared(self._store, self._name, digest) > removal.cared:
             return False
         if removal.reason is Reason.NO_SUBJECT and node.subject is not None and self._is_here(node.subject):
             return False
         tags = manifests.tags_of(self._store, self._name, digest)
-        planned = {name for name, tag in self._snapshot.tags.items() if tag.digest == digest}
-        allowed = planned if removal.reason is Reason.NO_SUBJECT else set[str]()
+        allowed = self._tagged[digest] if removal.reason is Reason.NO_SUBJECT else set[str]()
         if not allowed.issuperset(tags):
             return False
         for tag in tags:
@@ -192,18 +192,20 @@ class Remover:
         self._listed_since.pop(digest, None)
         return True
 
-    def _remove_blob(self, removal: Removal) -> bool:
-        digest = digests.parse(removal.reference)
-        key = paths.blob(self._name, digest)
-        if digest in self._named_since:
-            return False
-        try:
-            if self._store.storage.stat(key).modified > removal.cared:
-                return False
-        except NotFound:
-            return False
-        self._store.storage.remove(key, shared=paths.content(digest))
-        return True
+    def _remove_blobs(self, left: list[Removal], until: float) -> list[Removal]:
+        """Remove blobs from the end of `left`; the store makes that durable once for all of them."""
+        tried: dict[str, Removal] = {}
+
+        def idle() -> Iterator[Idle]:
+            while left and left[-1].kind is Kind.BLOB and not (tried and time.monotonic() > until):
+                removal = left.pop()
+                assert removal.digest is not None, "a blob has a digest"
+                key = paths.blob(self._name, removal.digest)
+                tried[key] = removal
+                if removal.digest not in self._named_since:
+                    yield Idle(key, paths.content(removal.digest), removal.cared)
+
+        return [tried[key] for key in self._store.storage.remove_idle(idle())]
 
     def _remove_fact(self, removal: Removal) -> bool:
         assert removal.digest is not None, "a fact is about a manifest"

@@ -36,7 +36,8 @@ class Snapshot:
     manifest; they are functions so that only that is looked at which may go. `unreadable` are manifests that nobody
     knows what they name; `blind` says that there is one, or a tag that nobody knows what it stands for. `doubt` is a
     reason for which no tag may be taken away. `loose` are keys of facts about manifests that are not here. Pulls before
-    `counted_since` are not known. `is_listed` says whether the catalogue has the repository.
+    `counted_since` are not known. `is_listed` says whether the catalogue has the repository. If not all of it was read,
+    `held` are the manifests on which is not decided: they are kept. They name of `blobs` what is said of them here.
     """
 
     name: str
@@ -51,4 +52,5 @@ class Snapshot:
     loose: tuple[tuple[Digest, str], ...] = ()
     counted_since: float = 0.0
     is_listed: bool = True
+    held: frozenset[Digest] = frozenset()
     problems: tuple[str, ...] = field(default=())

@@ -7,7 +7,7 @@ import os
 import secrets
 import time
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
@@ -58,7 +58,7 @@ class Record:
 
     def document(self) -> dict[str, Any]:
         """Return it as it is shown, with times as RFC 3339 has them; `ended` is None of a run that has not."""
-        document = {"dryRun" if key == "dry_run" else key: value for key, value in asdict(self).items()}
+        document = {"dryRun" if key == "dry_run" else key: value for key, value in vars(self).items()}
         return document | {"started": _written(self.started), "ended": _written(self.ended) if self.ended else None}
 
     def summary(self) -> dict[str, Any]:
@@ -83,7 +83,7 @@ def begin(storage: Storage, record: Record) -> Record:
 
 def save(storage: Storage, record: Record) -> None:
     """Keep a record as it is now."""
-    storage.write(f"{_RUNS}/{record.id}", json.dumps(asdict(record)).encode(), new_directory=True)
+    storage.write(f"{_RUNS}/{record.id}", json.dumps(vars(record)).encode(), new_directory=True)
 
 
 def read(storage: Storage, run: str) -> Record:

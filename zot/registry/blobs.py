@@ -96,7 +96,7 @@ def add(store: Store, name: str, digest: Digest, upload: Upload) -> None:
         repositories.ensure(store, name)
         shared = paths.content(digest) if store.dedupe else None
         store.storage.put(paths.blob(name, digest), upload, shared=shared, new_directory=digest.algorithm != "sha256")
-    store.gathered.changed(name)
+    store.gathered.changed(name, digest)
 
 
 def mount(store: Store, name: str, digest: Digest, source: str | None) -> bool:
@@ -122,7 +122,7 @@ def mount(store: Store, name: str, digest: Digest, source: str | None) -> bool:
             storage.link(paths.blob(name, digest), origin, shared=shared, new_directory=other)
     except (NotFound, CannotLink):
         return False
-    store.gathered.changed(name)
+    store.gathered.changed(name, digest)
     return True
 
 
@@ -140,7 +140,7 @@ def delete(store: Store, name: str, digest: Digest) -> None:
         stat(store, name, digest)
         _refuse_if_named(store, name, digest, seen)
         store.storage.remove(paths.blob(name, digest), shared=paths.content(digest))
-    store.gathered.changed(name)
+    store.gathered.changed(name, digest)
 
 
 def missing(store: Store, name: str, wanted: Iterable[Digest]) -> list[Digest]:

@@ -123,6 +123,7 @@ def put(
         storage.write(paths.manifest(name, digest), fact.encode(), once=True)
         if not new_tags:
             tags.renew(store, name, digest)
+            store.gathered.changed(name, digest)
         for tag in new_tags:
             tags.point(store, name, TagFact(tag, manifest.media_type, digest, len(body), now, by), update_refused)
     return Put(digest, manifest.subject)
@@ -165,11 +166,12 @@ def delete_tag(store: Store, name: str, tag: str) -> None:
             # What it stood for is not known; a note that it leaves is checked against the tag when it is used.
             with repositories.removing(store, name):
                 store.storage.delete(paths.tag(name, tag))
+            store.gathered.changed(name)
         else:
             tags.renew(store, name, fact.digest)
             with repositories.removing(store, name):
                 untag(store, name, tag, fact.digest)
-    store.gathered.changed(name)
+            store.gathered.changed(name, fact.digest)
 
 
 def untag(store: Store, name: str, tag: str, digest: Digest) -> None:
@@ -193,11 +195,20 @@ def delete_digest(store: Store, name: str, digest: Digest, *, refuse_several_tag
     describe(store, name, digest)
     seen: set[str] = set()
     _refuse_child(store, name, digest, seen)
+    lost = _lost_with(store, name, digest)
     for tag in tags_of(store, name, digest):
         tags.refuse_moving(store, name, tag)
     while not _delete_some(store, name, digest, seen, refuse_several_tags):
         log.debug("deleted %d tags of %s in %s", _BATCH, digest, name)
-    store.gathered.changed(name)
+    store.gathered.changed(name, *lost)
+
+
+def _lost_with(store: Store, name: str, digest: Digest) -> list[Digest]:
+    """Return what may be garbage without a manifest: itself and what it names; nothing if that is not known."""
+    try:
+        return [digest, *map(digests.parse, blobs.references(store, name, digest))]
+    except (NotFound, Damaged, ManifestInvalid):
+        return []
 
 
 def _delete_some(store: Store, name: str, digest: Digest, seen: set[str], refuse_several_tags: bool) -> bool:

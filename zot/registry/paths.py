@@ -15,8 +15,8 @@
         dirty/<name>                                  something changed here since index.json was written
         projecting/<name>                             index.json is being written
         statistics/<name>                             who was pulled how often and when, see `zot.registry.statistics`
-        changed/<name>                                something may have become garbage here since this was written
-        waiting/<name>                                when garbage collection is to look at this again
+        changed/<name>                                what may have become garbage here, see `zot.registry.changes`
+        waiting/<name>                                when garbage collection is to look again, and at what
         jobs/                                         leases, records and plans of the jobs, see `zot.jobs`
         generations/<name>                            what was last written there, see `zot.registry.generations`
         replaced/<name>                               the index.json before, to which its writer may still write

@@ -14,7 +14,8 @@ from typing import NamedTuple
 
 from zot.oci.digest import Digest
 from zot.oci.reference import subject_of_tag
-from zot.registry import paths
+from zot.registry import changes, paths
+from zot.registry.changes import Changes
 from zot.storage.protocol import Damaged, NotFound, Storage
 
 # Since when pulls are counted at all in a store.
@@ -37,7 +38,7 @@ class Gathered:
     def __init__(self) -> None:
         self._guard = threading.Lock()
         self._pulls: dict[str, dict[str, Pulled]] = {}
-        self._changed: set[str] = set()
+        self._changes = Changes()
 
     def pulled(self, name: str, digest: Digest, tag: str | None) -> None:
         """Count a pull; what a signature's tag stands for is pulled by machines, and is not counted."""
@@ -51,19 +52,21 @@ class Gathered:
                     known = counts.get(key)
                     counts[key] = Pulled(1 if known is None else known.times + 1, now)
 
-    def changed(self, name: str) -> None:
-        """Note that something in the repository may be garbage from now on."""
-        self._changed.add(name)
+    def changed(self, name: str, *about: Digest) -> None:
+        """Note that these digests of the repository may be garbage from now on; without any, that anything may be."""
+        with self._guard:
+            self._changes.add(name, set(about) or None)
 
     def flush(self, storage: Storage) -> None:
         """Write what was gathered. What can't be written is kept for the next time, and the error passed on."""
         with self._guard:
             pulls, self._pulls = self._pulls, {}
-            changed, self._changed = self._changed, set()
+            changed = self._changes.take()
         try:
             while changed:
-                _mark(storage, next(iter(changed)))
-                changed.pop()
+                name = next(iter(changed))
+                changes.note(storage, name, changed[name], time.time())
+                del changed[name]
             while pulls:
                 name = next(iter(pulls))
                 _add(storage, name, pulls[name])
@@ -71,9 +74,10 @@ class Gathered:
         finally:
             self._take_back(pulls, changed)
 
-    def _take_back(self, pulls: dict[str, dict[str, Pulled]], changed: set[str]) -> None:
+    def _take_back(self, pulls: dict[str, dict[str, Pulled]], changed: dict[str, set[Digest] | None]) -> None:
         with self._guard:
-            self._changed |= changed
+            for name, about in changed.items():
+                self._changes.add(name, about)
             for name, counts in pulls.items():
                 self._pulls[name] = _sum(counts, self._pulls.get(name, {}))
 
@@ -104,14 +108,6 @@ def forget(storage: Storage, name: str, kept: Collection[str]) -> None:
     known = read(storage, name)
     if any(key not in kept for key in known):
         storage.update(paths.statistics(name), lambda before: _encode(_only(_decode(before or b"{}"), kept)))
-
-
-def _mark(storage: Storage, name: str) -> None:
-    """Leave a mark; one that is there already keeps its time, which is that of the first change."""
-    try:
-        storage.stat(paths.changed(name))
-    except NotFound:
-        storage.write(paths.changed(name), b"", once=True)
 
 
 def _add(storage: Storage, name: str, counts: Pulls) -> None:

@@ -82,7 +82,7 @@ def point(store: Store, name: str, fact: TagFact, update_refused: RegistryError 
     store.storage.update(paths.tag(name, fact.name), change)
     for digest in stood_for:
         renew(store, name, digest)
-        store.gathered.changed(name)
+        store.gathered.changed(name, digest)
 
 
 def renew(store: Store, name: str, digest: Digest) -> None:

@@ -22,7 +22,7 @@ from zot.storage.layout_files import LayoutFiles
 from zot.storage.leftovers import Leftovers
 from zot.storage.locks import FileLocks
 from zot.storage.names import NameCache
-from zot.storage.protocol import Busy, Change, Content, Full, Leftover, NotFound, Stat, Upload
+from zot.storage.protocol import Busy, Change, Content, Full, Idle, Leftover, NotFound, Stat, Upload
 from zot.storage.sharing import NO_LINKS, Sharing
 from zot.storage.stamps import is_suspect, renew, stamp
 
@@ -129,10 +129,24 @@ class Filesystem:
     def remove(self, key: str, *, shared: str) -> None:
         """Unlink the file, and its master if that has no other name; a link made meanwhile keeps the content."""
         self.delete(key)
-        master = self._path(shared)
-        with self._errors, suppress(FileNotFoundError):
-            if os.stat(master).st_nlink == 1:
-                os.unlink(master)
+        with self._errors:
+            self.sharing.leave(self._path(shared))
+
+    def remove_idle(self, contents: Iterable[Idle]) -> list[str]:
+        """Unlink the files, sync their directories, then unlink the masters that have no other name."""
+        removed: list[Idle] = []
+        with self._errors:
+            for one in contents:
+                path = self._path(one.key)
+                with suppress(FileNotFoundError):
+                    if os.stat(path).st_ctime <= one.modified:
+                        os.unlink(path)
+                        removed.append(one)
+            for prefix in {one.key.rpartition("/")[0] for one in removed}:
+                self._disk.sync_directory(self._path(prefix))
+            for one in removed:
+                self.sharing.leave(self._path(one.shared))
+        return [one.key for one in removed]
 
     def vouch(self, key: str) -> None:
         """Stamp the file as it is."""

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
-from zot.storage.protocol import Busy, Change, Content, Leftover, NotFound, Stat, Upload
+from zot.storage.protocol import Busy, Change, Content, Idle, Leftover, NotFound, Stat, Upload
 
 
 def _now() -> float:
@@ -175,6 +175,17 @@ class Memory:
             self._keys.pop(key, None)
             if not any(one is self._shared.get(shared) for one in self._keys.values()):
                 self._shared.pop(shared, None)
+
+    def remove_idle(self, contents: Iterable[Idle]) -> list[str]:
+        """Forget keys that have not changed."""
+        removed = []
+        for one in contents:
+            with self._guard:
+                known = self._keys.get(one.key)
+                if known is not None and known.modified <= one.modified:
+                    self.remove(one.key, shared=one.shared)
+                    removed.append(one.key)
+        return removed
 
     def vouch(self, key: str) -> None:
         """Do nothing: nobody else can reach the bytes."""

@@ -78,6 +78,14 @@ class Content(NamedTuple):
     suspect: bool = False
 
 
+class Idle(NamedTuple):
+    """Content that goes unless somebody has cared for it since `modified`; `shared` as `Storage.remove` has it."""
+
+    key: str
+    shared: str
+    modified: float
+
+
 class Leftover(NamedTuple):
     """Something of the driver's own that a crash left, or that was set aside. Size in bytes."""
 
@@ -147,6 +155,12 @@ class Storage(Protocol):
 
     def remove(self, key: str, *, shared: str) -> None:
         """Let the key stand for nothing, and forget its content when no other key shares it."""
+
+    def remove_idle(self, contents: Iterable[Idle]) -> list[str]:
+        """Remove content that was neither changed nor asked for since its time; returns the keys that this removed.
+
+        What is gone is gone durably when this returns, all of it together: cheaper than one by one.
+        """
 
     def vouch(self, key: str) -> None:
         """Take content as it is now for what the store was given: it is suspect no longer."""

@@ -63,6 +63,12 @@ class Sharing:
         self._disk.in_directory(path, lambda: self._link_once(source, path, size), sync_last=not new_directory)
         self._disk.sync_name(path, new_directory=new_directory)
 
+    def leave(self, master: str) -> None:
+        """Unlink a master that has no other name; a link made meanwhile keeps the content."""
+        with suppress(FileNotFoundError):
+            if os.stat(master).st_nlink == 1:
+                os.unlink(master)
+
     def take_over(self, upload: FileUpload, path: str) -> bool:
         """Give an upload's file its name; False if a good file has that name already."""
         try:

@@ -14,11 +14,12 @@ A document, and small content, is an object at its key, verbatim; large content 
 from __future__ import annotations
 
 import io
+import math
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 
-from zot.storage.protocol import CannotLink, Change, Content, Leftover, NotFound, Stat, Unavailable, Upload
+from zot.storage.protocol import CannotLink, Change, Content, Idle, Leftover, NotFound, Stat, Unavailable, Upload
 from zot.storage.s3 import pointers, uploads
 from zot.storage.s3.bucket import ABSENT, Bucket, pauses
 from zot.storage.s3.client import Conflict
@@ -151,14 +152,24 @@ class S3:
 
     def remove(self, key: str, *, shared: str) -> None:
         """Remove the object, then the link and the bytes if no other key shares them."""
-        self._locks.check()
-        try:
-            pointer = pointers.of_metadata(self.bucket.head(key).metadata)
-        except NotFound:
-            return
-        self.bucket.delete(key)
-        if pointer is not None:
-            self._sharing.drop(pointer, key)
+        self.remove_idle([Idle(key, shared, math.inf)])
+
+    def remove_idle(self, contents: Iterable[Idle]) -> list[str]:
+        """Remove each with its bytes; one HEAD tells whether it is idle and where its bytes are."""
+        removed = []
+        for one in contents:
+            self._locks.check()
+            try:
+                about = self.bucket.head(one.key)
+            except NotFound:
+                continue
+            if about.modified <= one.modified:
+                self.bucket.delete(one.key)
+                pointer = pointers.of_metadata(about.metadata)
+                if pointer is not None:
+                    self._sharing.drop(pointer, one.key)
+                removed.append(one.key)
+        return removed
 
     def vouch(self, key: str) -> None:
         """Do nothing: an object is what it was made, and never suspect."""
