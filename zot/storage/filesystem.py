@@ -24,7 +24,7 @@ from zot.storage.locks import FileLocks
 from zot.storage.names import NameCache
 from zot.storage.protocol import Busy, Change, Content, Full, Idle, Leftover, NotFound, Stat, Upload
 from zot.storage.sharing import NO_LINKS, Sharing
-from zot.storage.stamps import is_suspect, renew, stamp
+from zot.storage.stamps import examine, is_suspect, renew, stamp
 
 
 class Filesystem:
@@ -58,7 +58,7 @@ class Filesystem:
         path = self._path(key)
         with self._errors:
             found = os.stat(path)
-        return Stat(found.st_size, found.st_ctime, is_suspect(path, found))
+        return Stat(found.st_size, *examine(path, found))
 
     def open(self, key: str, start: int = 0) -> Content:
         """Open the file."""
@@ -139,7 +139,7 @@ class Filesystem:
             for one in contents:
                 path = self._path(one.key)
                 with suppress(FileNotFoundError):
-                    if os.stat(path).st_ctime <= one.modified:
+                    if examine(path, os.stat(path))[0] <= one.modified:
                         os.unlink(path)
                         removed.append(one)
             for prefix in {one.key.rpartition("/")[0] for one in removed}:

@@ -60,7 +60,8 @@ class Sharing:
 
     def link(self, source: str, path: str, size: int, new_directory: bool) -> None:
         """Link a key to a file of that size, and make the name durable; a good file that is there already stays."""
-        self._disk.in_directory(path, lambda: self._link_once(source, path, size), sync_last=not new_directory)
+        if self._disk.in_directory(path, lambda: self._link_once(source, path, size), sync_last=not new_directory):
+            renew(path)
         self._disk.sync_name(path, new_directory=new_directory)
 
     def leave(self, master: str) -> None:

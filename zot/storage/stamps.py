@@ -1,14 +1,16 @@
-"""Noting on a file what it was when the store finished it, so that a change shows before the file is served.
+"""Noting on a file what it was when the store finished it, and when somebody last cared for it.
 
-The note is an extended attribute with size and mtime: it costs no sync and no inode of its own, goes with the file
-under all its names, and stays when another program writes into the file. Where a file system has no such attributes, or
-a file came from elsewhere, there is no note, and nothing is suspected.
+So a change shows before the file is served. The note is an extended attribute with size, mtime and that time: it costs
+no sync and no inode of its own, goes with the file under all its names, and stays when another program writes into the
+file. The time is not the ctime, since that is renewed under all names when one of them is removed. Where a file system
+has no such attributes, or a file came from elsewhere, there is no note: nothing is suspected, and the ctime counts.
 """
 
 from __future__ import annotations
 
 import os
 import stat
+import time
 from contextlib import suppress
 
 _NAME = "user.zot.stamp"
@@ -16,27 +18,55 @@ _SUPPORTED = hasattr(os, "setxattr")
 
 
 def stamp(fd: int) -> None:
-    """Note size and time of an open file."""
+    """Note size and time of an open file, and that it is cared for now."""
     if _SUPPORTED:
         # Without a note the file is served all the same, and only a scrub would find damage.
         with suppress(OSError):
-            os.setxattr(fd, _NAME, _describe(os.fstat(fd)))
+            os.setxattr(fd, _NAME, _describe(os.fstat(fd)) + _now())
 
 
 def is_suspect(file: int | str, found: os.stat_result) -> bool:
     """Tell whether a file, given by descriptor or path, differs from its note."""
-    if not _SUPPORTED:
-        return False
-    try:
-        return os.getxattr(file, _NAME) != _describe(found)
-    except OSError:
-        return False
+    return examine(file, found)[1]
+
+
+def examine(file: int | str, found: os.stat_result) -> tuple[float, bool]:
+    """Return when somebody last cared for a file, in seconds since 1970, and whether it differs from its note."""
+    note = _read(file)
+    if note is None:
+        return found.st_ctime, False
+    size, mtime, *cared = note.split()
+    when = int(cared[0]) / 1e9 if cared else found.st_ctime
+    return when, b"%s %s" % (size, mtime) != _describe(found)
 
 
 def renew(path: str) -> None:
-    """Let a file's ctime be now, and its mtime, which the note has, stay."""
+    """Note that a file is cared for now; its mtime stays. Without a note the ctime is renewed."""
+    note = _read(path)
+    if note is not None:
+        try:
+            os.setxattr(path, _NAME, b" ".join(note.split()[:2]) + _now())
+        except OSError:
+            # There is no room for it. Its time would be too old, so it has to go.
+            os.removexattr(path, _NAME)
+        else:
+            return
     os.chmod(path, stat.S_IMODE(os.stat(path).st_mode))
+
+
+def _read(file: int | str) -> bytes | None:
+    if not _SUPPORTED:
+        return None
+    try:
+        return os.getxattr(file, _NAME)
+    except OSError:
+        return None
 
 
 def _describe(found: os.stat_result) -> bytes:
     return b"%d %d" % (found.st_size, found.st_mtime_ns)
+
+
+def _now() -> bytes:
+    """Return the time, of a fixed width, so that renewing it needs no more room."""
+    return b" %020d" % time.time_ns()
