@@ -284,9 +284,22 @@ def test_a_logout_ends_the_session_everywhere(server: Server, idp: FakeProvider)
     assert "session" not in browser.cookies
     browser.cookies = cookies
     assert {browser.ask(f"{server.url}/v2/")[0] for _ in range(6)} == {401}
-    there = json.loads(answers[0][2]).get("endSessionUrl")
-    # A worker that was not asked for a login before does not ask the provider for this.
-    assert there is None or there.startswith(f"{idp.url}/logout?client_id={CLIENT}&post_logout_redirect_uri=")
+    there = json.loads(answers[0][2])["endSessionUrl"]
+    assert there.startswith(f"{idp.url}/logout?client_id={CLIENT}&post_logout_redirect_uri=")
+
+
+def test_a_logout_while_the_provider_is_away(tmp_path: Path, idp: FakeProvider) -> None:
+    """The session ends here all the same, and the answer names no address."""
+    configured, browser = settings(idp), Browser()
+    with running_server(tmp_path, "--workers", "1", settings=configured) as server:
+        assert browser.log_in(server)[0] == 201
+    idp.metadata = {"issuer": "https://elsewhere.example"}
+    with running_server(tmp_path, "--workers", "1", settings=configured) as server:
+        cookies = dict(browser.cookies)
+        status, _, body = browser.ask(f"{server.url}/zot/auth/logout", "POST")
+        assert (status, json.loads(body)) == (200, {})
+        browser.cookies = cookies
+        assert browser.ask(f"{server.url}/v2/")[0] == 401
 
 
 def test_a_session_is_never_one_that_was_there_before(server: Server) -> None:

@@ -53,6 +53,9 @@ class LoginViews:
         authority = self._guard.authority
         session = authority.sessions.find(cookie) if authority.sessions is not None and cookie else None
         sessions.end(cookie)
+        if authority.sessions is not None:
+            # At once, as the provider may take its time.
+            authority.sessions.end(cookie)
         there = authority.services.logins.end_session(session.origin) if authority.services and session else None
         return document({"endSessionUrl": there} if there else {})
 

@@ -6,7 +6,7 @@ import hmac
 import logging
 import threading
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import NamedTuple
 
 from authlib.common.errors import AuthlibBaseError
@@ -83,9 +83,12 @@ class Logins:
         return principal, ticket.landing
 
     def end_session(self, origin: str) -> str | None:
-        """Return where somebody whom one of the services sent logs out there too, if there is such an address."""
-        service = next((one for one in self._services.values() if one.people.origin == origin), None)
-        return service.provider.end_session(f"{self._base}/login") if service is not None else None
+        """Return where somebody whom one of the services sent logs out there too, if it says such an address now."""
+        for name, service in self._services.items():
+            if service.people.origin == origin:
+                with suppress(RegistryError), self._asking(name):
+                    return service.provider.end_session(f"{self._base}/login")
+        return None
 
     @contextmanager
     def _asking(self, name: str) -> Iterator[Service]:

@@ -74,8 +74,8 @@ class OpenIdProvider:
         return identity(self._settings.claims, whose, claims, self._userinfo(found, token, claims["sub"]))
 
     def end_session(self, back: str) -> str | None:
-        """Return the address where the user logs out, if the provider has one and was asked before."""
-        endpoint = self._discovered and self._discovered.metadata.get("end_session_endpoint")
+        """Return the address where the user logs out, if the provider has one. Raises `OutgoingError`."""
+        endpoint = self._discover().metadata.get("end_session_endpoint")
         if not endpoint:
             return None
         query = urlencode({"client_id": self._settings.client_id, "post_logout_redirect_uri": back})

@@ -40,7 +40,10 @@ class Provider(Protocol):
         """Return who has logged in there. Raises `Unauthorized`, `OutgoingError`, or what says that it failed."""
 
     def end_session(self, back: str) -> str | None:
-        """Return the address where the user logs out there, and comes back from; None if there is none."""
+        """Return the address where the user logs out there, and comes back from; None if there is none.
+
+        Raises `OutgoingError`.
+        """
 
 
 class Client(OAuth2Client):  # type: ignore[misc]  # Authlib has no types
