@@ -18,7 +18,7 @@ from zot.jobs.lease import HeldError
 from zot.jobs.records import Record
 from zot.jobs.running import Run
 from zot.jobs.running import run as run_job
-from zot.logs import configure
+from zot.logs import configure_log
 from zot.registry import repositories
 from zot.registry.store import Store
 from zot.registry.stores import Stores
@@ -32,12 +32,13 @@ def opened(named: str | None, output: Output) -> Iterator[tuple[Config, Stores]]
     """Open the stores of the configuration that is used; a store that fails ends the command with one line and 1."""
     config = read(named, output)
     require_store(config)
-    if config.log.output:
-        configure(config.log.level, config.log.output)
-    else:
-        logging.getLogger().addHandler(logging.NullHandler())
+    logging.getLogger().addHandler(logging.NullHandler())
     try:
-        yield config, open_to_change(config)
+        stores = open_to_change(config)
+        if config.log.output:
+            # Not before, as the file belongs to the owner of the root too.
+            configure_log(config.log.level, config.log.output)
+        yield config, stores
     except StorageError as error:
         fail(output, f"{error}; nothing was changed")
 

@@ -141,9 +141,14 @@ def configure(level: str, output: str, audit_output: str = "", by: str = "") -> 
 
     What `audit` logs goes to another file, see `configure_audit`. Raises `StartupError` if one can't be opened.
     """
+    configure_log(level, output)
+    configure_audit(audit_output, by)
+
+
+def configure_log(level: str, output: str) -> None:
+    """Do so with what is logged, and leave alone what is audited."""
     _replace_handlers(logging.getLogger(), Lines(File(output, "log.output")))
     set_level(level)
-    configure_audit(audit_output, by)
 
 
 def configure_audit(output: str, by: str = "") -> None:
