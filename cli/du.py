@@ -77,7 +77,8 @@ def _print(one: _Measured, by: str, limit: int, output: Output) -> None:
     if len(one.used) > limit:
         output.line(f"… and {len(one.used) - limit} more (--limit)")
     totals, saved = one.totals, human_size(one.saved)
+    many = "1 repository" if totals.repositories == 1 else f"{totals.repositories} repositories"
     output.line(
-        f"store {one.route}: {totals.repositories} repositories, {totals.blobs} different blobs,"
+        f"store {one.route}: {many}, {totals.blobs} different blobs,"
         f" {human_size(totals.size)} in all, {human_size(totals.stored)} stored, {saved} saved by sharing"
     )

@@ -9,7 +9,7 @@ import click
 
 from cli.configuration import config_option, read
 from cli.output import Output, output_options
-from cli.store import open_to_change, repository_argument
+from cli.store import open_to_change, repository_argument, require_root
 from zot.errors import StartupError
 from zot.registry import repositories
 from zot.registry.keeping import Keeper, absence, is_led
@@ -50,7 +50,9 @@ def sync(repository: str | None, prune: bool, config: str | None, output: Output
       zot layout sync
       zot layout sync team/app --prune
     """
-    stores = open_to_change(read(config, output))
+    chosen = read(config, output)
+    require_root(chosen)
+    stores = open_to_change(chosen)
     outcomes = []
     for outcome in _outcomes(stores, repository, prune):
         outcomes.append(outcome)

@@ -33,9 +33,18 @@ class Reference(NamedTuple):
 
 def require_store(config: Config) -> None:
     """Check that there are stores, as a command that looks into them makes none. Raises `StartupError`."""
+    _require(config, paths.PRIVATE)
+
+
+def require_root(config: Config) -> None:
+    """Check that the directories of the stores are there, whoever filled them. Raises `StartupError`."""
+    _require(config, "")
+
+
+def _require(config: Config, below: str) -> None:
     for options in (config.storage, *config.storage.sub_paths.values()):
         root = options.root_directory
-        if options.storage_driver is None and not os.path.isdir(f"{root}/{paths.PRIVATE}"):
+        if options.storage_driver is None and not os.path.isdir(os.path.join(root, below)):
             raise StartupError(
                 f"there is no store at {root}",
                 "check storage.rootDirectory (--config FILE), or start the server once, which makes it",

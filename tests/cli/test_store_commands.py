@@ -179,6 +179,7 @@ def test_what_can_be_no_name_is_wrong_use(tmp_path: Path, arguments: tuple[str, 
         ("retention", "plan"),
         ("job", "list"),
         ("scrub", "run"),
+        ("layout", "sync"),
     ],
     ids=" ".join,
 )
