@@ -120,7 +120,7 @@ def explain(tag: Reference, config: str | None, output: Output) -> None:
     with opened(config, output) as (_, stores):
         ((_, store),) = chosen(stores, name, output)
         now = time.time()
-        snapshot, made = cleaning.look(store, name, now)
+        snapshot, made = cleaning.look(store, name, now, clock.suspicion(store.storage, clock.read()))
         decision = next((one for one in made.decisions if one.tag == wanted), None)
         if decision is None:
             fail(output, f"{name!r} has no tag {wanted!r}")

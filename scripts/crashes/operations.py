@@ -19,6 +19,7 @@ from zot.oci import manifest as oci_manifest
 from zot.oci.globs import compile_glob
 from zot.oci.patterns import Pattern
 from zot.registry import adoption, blobs, manifests, paths, repositories, uploads
+from zot.registry.changes import Digests
 from zot.registry.keeping import Keeper
 from zot.registry.retention import Keep, Policy, Retention
 from zot.registry.store import Store
@@ -86,6 +87,7 @@ def steps() -> dict[str, Step]:
             lambda store: blobs.delete(store, "a", digests.parse(unneeded)), {Register("blob", "a", unneeded): None}
         ),
         "collect garbage": Step(lambda store: _collect(store, "a"), dict.fromkeys(_unneeded_in_a())),
+        "collect what changed": Step(_collect_what_changed, dict.fromkeys(_unneeded_in_a())),
         "collect a whole repository": Step(
             lambda store: _collect(store, "other", Keep((Pattern("nothing"),))), dict.fromkeys(_everything_in_other())
         ),
@@ -128,10 +130,22 @@ def _blob(name: str, content: bytes) -> dict[Register, Value]:
     return {Register("blob", name, digest_of(content)): digest_of(content)}
 
 
-def _collect(store: Store, name: str, *keep: Keep) -> None:
-    """Remove, without waiting for anything, what no tag leads to, and the tags that the rules do not keep."""
+def _collect(store: Store, name: str, *keep: Keep, about: Digests | None = None) -> None:
+    """Remove, without waiting for anything, what no tag leads to, and the tags that the rules do not keep.
+
+    With `about` only that is looked at.
+    """
     rules = Retention(gc_delay=0, delay=0, policies=(Policy((compile_glob("**"),), keep_tags=keep),))
-    clean(replace(store, retention=rules), name, time.time() + 1, dry_run=False, go_on=lambda: None, rest=0)
+    clean(replace(store, retention=rules), name, time.time() + 1, dry_run=False, go_on=_go_on, rest=0, about=about)
+
+
+def _go_on() -> None:
+    """Go on."""
+
+
+def _collect_what_changed(store: Store) -> None:
+    """Remove what is unneeded in a, which is all that was changed, without reading the rest of it."""
+    _collect(store, "a", about=frozenset(digests.parse(register.key) for register in _unneeded_in_a()))
 
 
 def _unneeded_in_a() -> list[Register]:

@@ -97,6 +97,16 @@ class Client:
         answer = self.expect(self.request("GET", f"/v2/{name}/tags/list"), 200)
         return tag in (json.loads(answer.body)["tags"] or [])
 
+    def tags(self, name: str) -> set[str]:
+        """Return all tags, page by page."""
+        found: list[str] = []
+        while True:
+            path = f"/v2/{name}/tags/list?n=1000" + (f"&last={found[-1]}" if found else "")
+            page = json.loads(self.expect(self.request("GET", path), 200).body)["tags"] or []
+            found += page
+            if len(page) < 1000:
+                return set(found)
+
     def missing_blobs(self, name: str, body: bytes) -> list[str]:
         """Return the digests that a manifest names and that its repository does not have."""
         document = json.loads(body)

@@ -40,6 +40,46 @@ def tags(run: Run) -> str:
     return recorded.judge()
 
 
+def new_tags(run: Run) -> str:
+    """Push ever new tags to one repository, by way of each server, and lose none: the history of zot#4337.
+
+    Every tag is there for the next request to whatever server, and still at the end, in the list too.
+    """
+    name = f"{run.prefix}/new-tags"
+    _prepare(run, name)
+    goes_on = run.until_end()
+    pushed: dict[str, str] = {}
+
+    def work(client: Client, chance: random.Random, number: int) -> None:
+        step = 0
+        while goes_on():
+            step += 1
+            tag = f"n{number}-{step}"
+            body = manifest(LAYER, note=tag)
+            client.expect(client.put_manifest(name, tag, body), 201)
+            other = run.connect()
+            _see_tag(other, name, tag, digest_of(body))
+            other.close()
+            with run.guard:
+                pushed[tag] = digest_of(body)
+
+    run.in_parallel(work)
+    client = run.connect()
+    for tag, digest in pushed.items():
+        _see_tag(client, name, tag, digest)
+    lost = pushed.keys() - client.tags(name)
+    client.close()
+    if lost:
+        raise Violation(f"{name} does not list {sorted(lost)[:20]}")
+    return f"{len(pushed)} tags, all there"
+
+
+def _see_tag(client: Client, name: str, tag: str, digest: str) -> None:
+    got = client.request("GET", f"/v2/{name}/manifests/{tag}", headers={"Accept": MANIFEST})
+    if (got.status, digest_of(got.body)) != (200, digest):
+        raise Violation(f"{name}:{tag} was pushed as {digest}, and answers {got.status} {got.body[:200]!r}")
+
+
 def digests(run: Run) -> str:
     """Delete manifests by digest while others tag them: a tag goes with its digest or stays, and never dangles.
 
@@ -175,6 +215,7 @@ def fairness(run: Run) -> str:
 
 WORKLOADS: dict[str, Callable[[Run], str]] = {
     "tags": tags,
+    "new-tags": new_tags,
     "digests": digests,
     "blobs": blobs,
     "mounts": mounts,

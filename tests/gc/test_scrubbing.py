@@ -122,6 +122,8 @@ def test_a_missing_blob_is_reported(store: Store, push: Pushes) -> None:
     layer = push.blob(A, b"one")
     store.storage.remove(paths.blob(A, layer), shared=paths.content(layer))
     assert problems(store) == {layer: (("v1",), False)}
+    with pytest.raises(BlobUnknown):
+        blobs.open_blob(store, A, layer)
     assert not problems(Store(store.storage, sparse=True))
 
 

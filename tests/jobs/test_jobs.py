@@ -13,15 +13,20 @@ from pathlib import Path
 
 import pytest
 
+from tests.gc.conftest import Pushes
 from tests.gc.worlds import Clock
 from tests.servers import environment
+from zot.gc import clock
 from zot.jobs import kinds, lease, records
 from zot.jobs.lease import HeldError, LostError
 from zot.jobs.records import Record
 from zot.jobs.running import Run, run
 from zot.jobs.scheduler import Scheduler, Timing, into_window
 from zot.jobs.slots import Slots
-from zot.registry import paths
+from zot.oci.globs import compile_glob
+from zot.oci.patterns import Pattern
+from zot.registry import manifests, paths
+from zot.registry.retention import Keep, Policy, Retention
 from zot.registry.store import Store
 from zot.storage.filesystem import Filesystem
 from zot.storage.memory import Memory
@@ -220,3 +225,17 @@ def test_a_full_pass_is_due_by_what_it_costs() -> None:
     assert is_due(10_000, 90_000)
     assert is_due(600, -100)
     assert is_due(600, 3600, rules="other")
+
+
+def test_a_clock_that_jumped_is_said(caplog: pytest.LogCaptureFixture) -> None:
+    """No tag goes in that run, though no rule keeps it; the log and the run's record say why."""
+    policy = Policy((compile_glob("**"),), keep_tags=(Keep((Pattern("^v"),)),))
+    store = Store(Memory(), retention=Retention(policies=(policy,)))
+    Pushes(store).image("a", "latest")
+    now = clock.read()
+    clock.suspicion(store.storage, now._replace(wall=now.wall - 2 * 3600))
+    record = run(store, Record("gc", "hand"), kinds.collect_all)
+    assert record.outcome == "done"
+    assert "the clock has jumped" in record.problems[0]
+    assert "deletion of tags is suspended, as the clock has jumped by 2.0 hours" in caplog.messages
+    assert manifests.describe(store, "a", "latest")

@@ -134,6 +134,7 @@ def clean_one(
     try:
         done = clean(store, name, now, dry_run=False, go_on=go_on, suspended=settings.suspended, about=about)
     except BaseException:
+        # However it ends, a stop by SIGTERM included, the mark that is gone has to come back; nothing is swallowed.
         store.gathered.changed(name, *(about or ()))
         log.info("gc unsuccessfully completed for %s", name)
         raise

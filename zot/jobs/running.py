@@ -112,6 +112,7 @@ def run(
             record.outcome, record.message = "failed", str(error)
             log.error("%s failed: %s", record.kind, error)
         except Exception as error:
+            # The last resort: a fault of ours too must leave a record, and give the lease back.
             record.outcome, record.message = "failed", f"this is a fault of zot: {type(error).__name__}: {error}"
             log.exception("%s failed", record.kind)
         else:

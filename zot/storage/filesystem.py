@@ -58,7 +58,7 @@ class Filesystem:
         path = self._path(key)
         with self._errors:
             found = os.stat(path)
-        return Stat(found.st_size, *examine(path, found))
+            return Stat(found.st_size, *examine(path, found))
 
     def open(self, key: str, start: int = 0) -> Content:
         """Open the file."""

@@ -8,6 +8,7 @@ has no such attributes, or a file came from elsewhere, there is no note: nothing
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 import time
@@ -15,6 +16,7 @@ from contextlib import suppress
 
 _NAME = "user.zot.stamp"
 _SUPPORTED = hasattr(os, "setxattr")
+_NO_NOTE = frozenset({errno.ENODATA, errno.EOPNOTSUPP, errno.ENOSYS, errno.EPERM, errno.EACCES})
 
 
 def stamp(fd: int) -> None:
@@ -27,11 +29,16 @@ def stamp(fd: int) -> None:
 
 def is_suspect(file: int | str, found: os.stat_result) -> bool:
     """Tell whether a file, given by descriptor or path, differs from its note."""
-    return examine(file, found)[1]
+    with suppress(OSError):
+        return examine(file, found)[1]
+    return False
 
 
 def examine(file: int | str, found: os.stat_result) -> tuple[float, bool]:
-    """Return when somebody last cared for a file, in seconds since 1970, and whether it differs from its note."""
+    """Return when somebody last cared for a file, in seconds since 1970, and whether it differs from its note.
+
+    Raises `OSError` if there may be a note that can't be read: what it says of the time must not be guessed.
+    """
     note = _read(file)
     if note is None:
         return found.st_ctime, False
@@ -59,8 +66,10 @@ def _read(file: int | str) -> bytes | None:
         return None
     try:
         return os.getxattr(file, _NAME)
-    except OSError:
-        return None
+    except OSError as error:
+        if error.errno in _NO_NOTE:
+            return None
+        raise
 
 
 def _describe(found: os.stat_result) -> bytes:
