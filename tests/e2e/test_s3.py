@@ -132,6 +132,7 @@ def test_a_network_that_breaks(seaweedfs: S3Server, toxiproxy: Toxiproxy, tmp_pa
         assert largest_worker(bad) < 150 * MIB
 
 
+@pytest.mark.timeout(3600)
 @pytest.mark.skipif(not os.environ.get("ZOT_FULL"), reason="moves gigabytes; scripts/full runs it")
 def test_memory_stays_flat(seaweedfs: S3Server, tmp_path: Path) -> None:
     """A blob of ZOT_GIGABYTES (12) in and out leaves every worker below 150 MB."""
