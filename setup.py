@@ -48,6 +48,7 @@ setup(
             "pytest>=8",
             "jsonschema>=4.20",
             "pytest-timeout>=2.3",
+            "pytest-xdist>=3.6",
             "hypothesis>=6.100",
             "trustme>=1.1",
             "moto[s3]>=5",

@@ -33,7 +33,8 @@ DOCKER_LIST = "application/vnd.docker.distribution.manifest.list.v2+json"
 _ACCEPT = {"Accept": f"{OCI_MANIFEST}, {OCI_INDEX}, {DOCKER_MANIFEST}, {DOCKER_LIST}"}
 
 # One that is for documentation, so nobody else's.
-FURTHER_ADDRESS = "192.0.2.80"
+# Each process that runs tests has its own, so that none takes away what another uses.
+FURTHER_ADDRESS = f"192.0.2.{1 + os.getpid() % 250}"
 
 as_root = pytest.mark.skipif(
     os.geteuid() != 0 and not os.environ.get("ZOT_REQUIRE_ALL"), reason="this client or its daemon needs root"
@@ -154,10 +155,10 @@ def run(need: Callable[..., str], tmp_path: Path) -> Run:
 def further_address(need: Callable[..., str]) -> Iterator[str]:
     """A further address of this machine: clients are wary of 127.0.0.1 as the place of a token server or of TLS."""
     ip = need("ip", "install iproute2")
+    # One that was killed may have left it.
     subprocess.run([ip, "address", "replace", f"{FURTHER_ADDRESS}/32", "dev", "lo"], check=True)
     yield FURTHER_ADDRESS
-    # Another run of the tests on this machine may have taken it away.
-    subprocess.run([ip, "address", "delete", f"{FURTHER_ADDRESS}/32", "dev", "lo"], check=False, capture_output=True)
+    subprocess.run([ip, "address", "delete", f"{FURTHER_ADDRESS}/32", "dev", "lo"], check=True)
 
 
 @pytest.fixture(scope="package")
