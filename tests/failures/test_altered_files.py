@@ -77,6 +77,18 @@ def test_a_blob_that_was_only_touched(server: Server) -> None:
     assert os.getxattr(path, "user.zot.stamp").split()[:2] == [b"%d" % len(LAYER), b"1000000000"]
 
 
+@pytest.mark.parametrize("note", [b"", b"nonsense", b"1 2", b"1 2 x", b"\xff 2 3 4"])
+def test_a_note_that_nobody_understands(server: Server, note: bytes) -> None:
+    """A blob with a spoilt note is hashed and served, gets a new note, and can be asked for by HEAD and in a push."""
+    path = stored(server, LAYER)
+    os.setxattr(path, "user.zot.stamp", note)
+    assert server.request("HEAD", f"/v2/a/blobs/{digest_of(LAYER)}")[0] == 200
+    assert server.request("GET", f"/v2/a/blobs/{digest_of(LAYER)}")[2] == LAYER
+    assert os.getxattr(path, "user.zot.stamp").split()[0] == b"%d" % len(LAYER)
+    os.setxattr(path, "user.zot.stamp", note)
+    assert push_blob(server, "a", LAYER) == 201
+
+
 def test_an_altered_manifest(server: Server) -> None:
     """A manifest that was changed is served as it was pushed, or not at all, by every worker; a push mends it."""
     body = server.request("GET", "/v2/a/manifests/v1")[2]

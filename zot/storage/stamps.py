@@ -42,9 +42,12 @@ def examine(file: int | str, found: os.stat_result) -> tuple[float, bool]:
     note = _read(file)
     if note is None:
         return found.st_ctime, False
-    size, mtime, *cared = note.split()
-    when = int(cared[0]) / 1e9 if cared else found.st_ctime
-    return when, b"%s %s" % (size, mtime) != _describe(found)
+    described, _, cared = note.rpartition(b" ")
+    try:
+        return int(cared) / 1e9, described != _describe(found)
+    except ValueError:
+        # Nobody who keeps to this wrote such a note.
+        return found.st_ctime, True
 
 
 def renew(path: str) -> None:
