@@ -166,6 +166,27 @@ def test_where_rights_meet(guarded: Guarded, run: Run, layout: Path, tmp_path: P
 
 
 @as_root
+def test_others_pull_what_is_public(guarded: Guarded, podman: Run, ctr: Run, run: Run, layout: Path) -> None:
+    """Where rights meet, podman, containerd and oras read public/** without a login, and nothing else."""
+    if guarded.server.request("GET", "/v2/")[0] == 401:
+        pytest.skip("this registry is closed to the anonymous")
+    for name in ("public/b", "team/b"):
+        image = f"{guarded.host}/{name}:v1"
+        push = ["skopeo", "copy", "--dest-tls-verify=false", "--dest-creds", f"alice:{PASSWORD}"]
+        run(*push, f"oci:{layout}:v1", f"docker://{image}")
+        calls: list[tuple[Run, tuple[str, ...]]] = [
+            (podman, ("pull", "--tls-verify=false")),
+            (ctr, ("images", "pull", "--plain-http", "--snapshotter", "native", "--platform", "linux/amd64")),
+            (run, ("oras", "manifest", "fetch", "--plain-http")),
+        ]
+        for call, arguments in calls:
+            if name.startswith("public"):
+                call(*arguments, image)
+            else:
+                fails(call, *arguments, image)
+
+
+@as_root
 def test_containerd(guarded: Guarded, secret: str, ctr: Run, layout: Path, tmp_path: Path) -> None:
     """Containerd pushes and pulls with `--user`, and does neither without."""
     archive = tmp_path / "image.tar"
