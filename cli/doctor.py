@@ -41,7 +41,8 @@ def _check_url(_context: click.Context, _parameter: click.Parameter, url: str | 
 def doctor(url: str | None, cafile: str | None, config: str | None, output: Output) -> None:
     """Check the machine and the store: disk space, links, clock, file limits, certificates, what a bucket can do.
 
-    It writes and removes a small file in each directory that holds data. It leaves with 1 if something is bad.
+    It writes and removes a small file in each directory that holds data, and repeats what the configuration is warned
+    of. It leaves with 1 if something is bad.
 
     \b
     Examples:
@@ -49,7 +50,9 @@ def doctor(url: str | None, cafile: str | None, config: str | None, output: Outp
       zot doctor --config config.json --output json
       zot doctor --url https://registry.example.com
     """
-    findings = list(_look(read(config, output), url, cafile))
+    warned: list[Finding] = []
+    chosen = read(config, output, warn=lambda one: warned.append(Finding(one.key, "warning", one.what, one.remedy)))
+    findings = [*warned, *_look(chosen, url, cafile)]
     if output.json:
         output.document([finding._asdict() for finding in findings])
     else:

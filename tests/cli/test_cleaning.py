@@ -199,6 +199,28 @@ def test_a_second_run_is_refused(server: Server) -> None:
     run(server, "gc", "run")
 
 
+def test_several_stores_are_told_apart(tmp_path: Path) -> None:
+    """Each line says which store it is about, and where the server collects nothing, that is said."""
+    config = tmp_path / "config.json"
+    storage = {"rootDirectory": f"{tmp_path}/root", "subPaths": {"/a": {"rootDirectory": f"{tmp_path}/a"}}}
+    config.write_text(json.dumps({"storage": storage}))
+    for name in ("root", "a"):
+        (tmp_path / name / "_zot-blobs").mkdir(parents=True)
+
+    def told(*arguments: str) -> tuple[list[str], str]:
+        command = zot(*arguments, "--config", str(config))
+        done = subprocess.run(command, capture_output=True, text=True, env=environment(), timeout=60, check=True)
+        return done.stdout.splitlines(), done.stderr
+
+    lines, noted = told("gc", "run", "--dry-run")
+    assert [line.partition(":")[0] for line in lines] == ["/", "/a"]
+    assert noted.startswith("/a: gc is off here")
+    assert "set storage.subPaths./a.gc to true" in noted
+    heading, *lines = told("retention", "plan")[0]
+    assert heading.split()[0] == "STORE"
+    assert [line.partition(" ")[0] for line in lines] == ["/:", "/a:"]
+
+
 def test_without_a_registry_nothing_is_made(tmp_path: Path) -> None:
     """A root that holds no registry is refused, and not made into one."""
     config = tmp_path / "config.json"

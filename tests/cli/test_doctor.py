@@ -68,6 +68,17 @@ def test_a_registry_is_seen_from_outside(config: Path, shared_server: Server) ->
     assert (done.returncode, states(done)["from outside http://127.0.0.1:1"]) == (1, "bad")
 
 
+def test_what_the_configuration_is_warned_of_is_repeated(config: Path) -> None:
+    """A sub-path that does not say whether garbage is collected is a warning, by its key."""
+    storage = {
+        "rootDirectory": str(config.parent / "root"),
+        "subPaths": {"/a": {"rootDirectory": f"{config.parent}/a"}},
+    }
+    config.write_text(json.dumps({"storage": storage}))
+    done = run("doctor", "--config", str(config), "--output", "json")
+    assert (done.returncode, states(done)["storage.subPaths./a.gc"]) == (0, "warning")
+
+
 def test_an_address_is_whole(config: Path) -> None:
     """An address without its scheme is wrong use."""
     done = run("doctor", "--config", str(config), "--url", "127.0.0.1:8080")
