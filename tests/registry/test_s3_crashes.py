@@ -29,7 +29,8 @@ from zot.storage.protocol import StorageError
 from zot.storage.s3 import S3, Settings, locks
 from zot.storage.s3 import uploads as s3_uploads
 
-pytestmark = pytest.mark.e2e
+# With ZOT_FULL a test takes minutes, and on a busy machine more than a test may otherwise.
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(3600)]
 
 MIB = 1024 * 1024
 # With ZOT_FULL set each request is tried, which takes minutes; otherwise one of five.
