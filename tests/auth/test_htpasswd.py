@@ -66,8 +66,7 @@ def test_other_hashes_are_no_logins(tmp_path: Path, digest: str, caplog: pytest.
     for password in (digest, "plain", ""):
         assert users.check("eve", password) is None
     assert plain(users.check("alice", "secret")) == Account("alice")
-    if not digest.startswith("$2y$"):
-        assert "nobody can log in with it" in caplog.text
+    assert "nobody can log in with it" in caplog.text
     assert digest not in caplog.text or not digest
 
 
@@ -138,6 +137,18 @@ def test_a_wrong_password_costs_the_same_for_everybody(tmp_path: Path, monkeypat
     spent.clear()
     assert users.check("cheap", "x")
     assert spent == [2**4]
+
+
+@pytest.mark.parametrize("broken", ["$2b$31$short", f"$2b$99${'.' * 53}", f"$2b$12${'!' * 53}", "$2y$"])
+def test_a_broken_hash_sets_no_cost(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, broken: str) -> None:
+    """A bcrypt hash that is not whole is nobody's, and what others cost is not filled up to what it claims."""
+    users = source(tmp_path / "h", line("alice", "secret"), f"bob:{broken}\n")
+    checked: list[str] = []
+    monkeypatch.setattr(htpasswd, "_verify", lambda _password, digest: checked.append(digest))
+    for name in ("alice", "bob", "nobody"):
+        assert users.check(name, "wrong") is None
+    assert [digest[:7] for digest in checked] == ["$2b$04$"] * 3
+    assert users.account("bob") is None
 
 
 def test_a_stamp_is_of_the_user_and_the_hash(tmp_path: Path) -> None:

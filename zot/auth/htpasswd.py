@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 import threading
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
@@ -19,6 +20,8 @@ from zot.errors import StartupError
 log = logging.getLogger(__name__)
 
 _BCRYPT = ("$2a$", "$2b$", "$2y$")
+# What follows those: a cost of two digits, then 53 characters of salt and hash.
+_AFTER_BCRYPT = re.compile(r"(0[4-9]|[12][0-9]|3[01])\$[./A-Za-z0-9]{53}")
 # bcrypt itself uses no more of a password.
 _BCRYPT_BYTES = 72
 # A hash of bcrypt with some cost, that no password has.
@@ -119,6 +122,9 @@ def parse(text: str) -> Parsed:
         elif not digest.startswith((*_BCRYPT, "$5$", "$6$")):
             what = f"line {number}: the hash of {user!r} is none of bcrypt, $5$ and $6$; nobody can log in with it"
             problems.append(what)
+        elif digest.startswith(_BCRYPT) and not _AFTER_BCRYPT.fullmatch(digest[4:]):
+            # Its cost would count for those who are not users, and take no time.
+            problems.append(f"line {number}: the bcrypt hash of {user!r} is not whole; nobody can log in with it")
         else:
             if user in hashes:
                 problems.append(f"line {number} is about {user!r} again, and takes the place of the line before")
@@ -138,7 +144,7 @@ def _read(path: str, version: Version) -> _Read:
 
 def _cost(digest: str) -> int:
     """Return the cost of a bcrypt hash, and 0 for other kinds."""
-    return int(digest[4:6]) if digest.startswith(_BCRYPT) and digest[4:6].isdecimal() else 0
+    return int(digest[4:6]) if digest.startswith(_BCRYPT) else 0
 
 
 def _fill_up(password: str, digest: str, dearest: str) -> None:
