@@ -286,6 +286,36 @@ def test_a_link_that_somebody_came_back_to_stays(servers: Servers) -> None:
     assert content(driver, "a/one") == big
 
 
+def test_a_key_that_is_put_anew_keeps_its_content(servers: Servers, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A remover that stood still for longer than its lock takes nothing from whoever has put the key meanwhile."""
+    driver, other = servers.open(), servers.open()
+    big = os.urandom(100_000)
+    put(driver, "a/one", big, SHARED)
+    delete = driver.bucket.delete
+
+    def stand_still(key: str) -> None:
+        delete(key)
+        if key == "a/one":
+            put(other, key, big, SHARED)
+
+    monkeypatch.setattr(driver.bucket, "delete", stand_still)
+    driver.remove("a/one", shared=SHARED)
+    assert content(other, "a/one") == big
+    other.remove("a/one", shared=SHARED)
+    assert everything(other) == set()
+
+
+def test_links_of_the_first_kind_stay_with_their_keys(servers: Servers) -> None:
+    """A link that names its key only, as there were before each holder had its own, is no leftover."""
+    driver = servers.open()
+    put(driver, "a/one", b"k" * 100_000, SHARED)
+    driver.bucket.put(driver._sharing.links_of(SHARED, "a/one"), b"a/one")
+    sweep(driver)
+    assert content(driver, "a/one") == b"k" * 100_000
+    driver.remove("a/one", shared=SHARED)
+    assert everything(driver) == set()
+
+
 def test_looking_for_leftovers_asks_for_few_objects(servers: Servers, proxy: FaultProxy) -> None:
     """Pointers to what is shared are known by their ETags: not each key costs a request, nor does a manifest."""
     driver, through = servers.open(), servers.open(proxy.endpoint)

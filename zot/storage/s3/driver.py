@@ -164,10 +164,11 @@ class S3:
             except NotFound:
                 continue
             if about.modified <= one.modified:
-                self.bucket.delete(one.key)
                 pointer = pointers.of_metadata(about.metadata)
+                links = [] if pointer is None else self._sharing.held(pointer, one.key)
+                self.bucket.delete(one.key)
                 if pointer is not None:
-                    self._sharing.drop(pointer, one.key)
+                    self._sharing.drop(pointer, links)
                 removed.append(one.key)
         return removed
 

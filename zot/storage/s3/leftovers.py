@@ -78,7 +78,8 @@ class Leftovers:
         linked, links = set[str](), defaultdict[str, list[Walked]](list)
         for link in self._bucket.walk(f"{self._private}/links/"):
             linked.add(link.key.split("/")[-2])
-            if link.modified < before:
+            # One from before each holder had its own does not say what it is for, and goes with its key.
+            if link.modified < before and "-" in link.key.rpartition("/")[2]:
                 links[link.key[: -len(_OF_ITS_OWN)]].append(link)
         unlinked, known = dict[str, Walked](), dict[tuple[str, int], Pointer]()
         for document in self._bucket.walk(f"{shared}/"):

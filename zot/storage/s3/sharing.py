@@ -75,14 +75,21 @@ class Sharing:
             self._bucket.put(shared, offered.encode())
         return offered
 
-    def drop(self, pointer: Pointer, key: str) -> None:
-        """Remove the bytes that a key stood for, which it does no more, unless another key shares them."""
+    def held(self, pointer: Pointer, key: str) -> list[str]:
+        """Return the links by which a key shares what it stands for."""
+        return [link.key for link in self._bucket.walk(self.links_of(pointer.shared, key))] if pointer.shared else []
+
+    def drop(self, pointer: Pointer, links: list[str]) -> None:
+        """Remove the bytes that a key stood for, which it does no more, unless somebody else shares them.
+
+        `links` are those that it had before it went: one that came later is of whoever has put it anew.
+        """
         if not pointer.shared:
             self._bucket.delete(pointer.data)
             return
         with self._marked(pointer.shared) as begun:
-            for link in list(self._bucket.walk(self.links_of(pointer.shared, key))):
-                self._bucket.delete(link.key)
+            for link in links:
+                self._bucket.delete(link)
             if not self._is_linked(pointer.shared):
                 self._forget(pointer.shared, {pointer.data}, begun)
 
