@@ -11,8 +11,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.servers import environment, running_server
+from tests.servers import environment, running_server, wait_until
+from zot.jobs import scheduler
+from zot.jobs.scheduler import Scheduler, Timing
 from zot.jobs.slots import Slots
+from zot.storage.memory import Memory
 
 STORES = ("a", "b", "c")
 
@@ -36,6 +39,20 @@ def test_a_place_is_taken_for_as_long_as_a_process_has_it(tmp_path: Path) -> Non
 
         assert other.take(wait) is not None
         assert len(waited) == 1
+
+
+def test_a_job_that_could_not_be_started_is_tried_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Where no file can be opened for its place, a job is logged and planned anew, and not forgotten."""
+    monkeypatch.setattr(scheduler, "_AGAIN", 0.0)
+    shared = tmp_path / "shared"
+    jobs = Scheduler(Memory(), "/", "{}", [Timing("gc", 0.1)], Slots(str(shared), 1))
+    jobs.start()
+    try:
+        wait_until(lambda: caplog.text.count("the job gc can't be started") > 1, "a second try")
+    finally:
+        jobs.stop()
 
 
 def job_processes(of: int) -> int:

@@ -126,7 +126,12 @@ class Scheduler:
     def _run(self, timing: Timing) -> None:
         """Run a job in a child process, wait for it, and plan the next run."""
         self._metrics.becomes(timing.kind, "ready")
-        code = self._child(timing.kind)
+        try:
+            code = self._child(timing.kind)
+        except OSError as error:
+            # No more files or processes; later there may be some.
+            log.error("the job %s can't be started: %s", timing.kind, error)
+            code = 1
         if self._stopping.is_set():
             return
         now = time.time()
@@ -155,8 +160,8 @@ class Scheduler:
             self._metrics.took(kind, time.monotonic() - begun)
         finally:
             os.close(place)
-        with self._guard:
-            self._running.pop(kind, None)
+            with self._guard:
+                self._running.pop(kind, None)
         self._metrics.count(self._storage, kind, process.returncode)
         return process.returncode
 

@@ -13,6 +13,7 @@ from urllib.parse import quote
 
 from zot.registry import repositories, usage
 from zot.registry.store import Store
+from zot.storage.protocol import StorageError
 
 # It looks for so many seconds at a time; between two passes it rests this many times as long as one took, at least.
 _SLICE = 0.05
@@ -41,10 +42,15 @@ class Sizes:
             if now < self._not_before:
                 return
             self._left, self._found, self._begun = repositories.names(self._store), {}, now
-        for name in self._left:
-            self._found[name] = usage.size_of(self._store, name)
-            if time.monotonic() - now > _SLICE:
-                return
+        try:
+            for name in self._left:
+                self._found[name] = usage.size_of(self._store, name)
+                if time.monotonic() - now > _SLICE:
+                    return
+        except StorageError:
+            # Those before it are not all there are.
+            self._left = None
+            raise
         self._left = None
         ended = time.monotonic()
         self._not_before = ended + max(self._pace, _REST * (ended - self._begun))
