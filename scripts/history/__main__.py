@@ -41,7 +41,11 @@ def main(arguments: list[str]) -> int:
             results.append(_run(name, run))
             if "violation" in results[-1]:
                 break
-        print(*(said() for said in options.said), sep="\n", end="", flush=True)
+        try:
+            print(*(said() for said in options.said), sep="\n", end="", flush=True)
+        except Violation as violation:
+            print(f"VIOLATION: {violation}", flush=True)
+            results[-1]["violation"] = str(violation)
     if options.json is not None:
         options.json.write_text(json.dumps({"seed": options.seed, "urls": urls, "workloads": results}, indent=1))
     return 1 if "violation" in results[-1] else 0

@@ -13,6 +13,7 @@ from contextlib import contextmanager, suppress
 from itertools import cycle, product
 from pathlib import Path
 
+from scripts.history.recorder import Violation
 from tests.servers import REPOSITORY, Server, environment, workers
 from zot.config import load
 from zot.gc import passes
@@ -45,7 +46,7 @@ def _changed(run: Run) -> None:
 def collecting(config: Path, servers: Sequence[Server]) -> Iterator[Callable[[], str]]:
     """Keep such a process running and kill it every few seconds, and a worker of one of the servers with it.
 
-    Yields a function that says what was done.
+    Yields a function that says what was done, and raises `Violation` if nothing was removed: then nothing was tried.
     """
     ended = threading.Event()
     killed = [0]
@@ -71,6 +72,8 @@ def collecting(config: Path, servers: Sequence[Server]) -> Iterator[Callable[[],
         for one in done:
             for kind, count in one.removed.items():
                 removed[kind] = removed.get(kind, 0) + count
+        if not removed.get("blob") or not removed.get("manifest"):
+            raise Violation(f"the last {len(done)} collections removed {removed}: the histories prove little")
         return f"the last {len(done)} collections removed {removed}; {killed[0]} and as many workers were killed\n"
 
     thread = threading.Thread(target=keep)
