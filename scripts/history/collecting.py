@@ -25,7 +25,7 @@ from zot.logs import configure
 from zot.registry.opening import open_stores
 
 # A process collects for so long, in seconds, before it is killed.
-_LIVES = (2.0, 12.0)
+_LIVES = (2.0, 20.0)
 
 
 def main(config: str) -> None:
@@ -33,6 +33,7 @@ def main(config: str) -> None:
     loaded = load(config)
     configure("error", "")
     stores = [store for _, store in open_stores(loaded).by_route()]
+    print("collecting", flush=True)
     for store, collect in cycle(product(stores, (_changed, kinds.collect_all))):
         with suppress(HeldError):
             run(store, Record("gc", "hand"), collect)
@@ -55,15 +56,17 @@ def collecting(config: Path, servers: Sequence[Server]) -> Iterator[Callable[[],
         chance = random.Random(1)  # noqa: S311
         while not ended.is_set():
             command = [sys.executable, "-m", "scripts.history.collecting", str(config)]
-            process = subprocess.Popen(command, cwd=REPOSITORY, env=environment())
+            process = subprocess.Popen(command, cwd=REPOSITORY, env=environment(), stdout=subprocess.PIPE)
+            assert process.stdout is not None
             try:
+                process.stdout.readline()
                 if not ended.wait(chance.uniform(*_LIVES)):
                     killed[0] += 1
                     with suppress(ProcessLookupError, IndexError):
                         os.kill(chance.choice(workers(chance.choice(servers))), signal.SIGKILL)
             finally:
                 process.send_signal(signal.SIGKILL)
-                process.wait()
+                process.communicate()
 
     def said() -> str:
         store = open_stores(load(str(config))).default
