@@ -236,3 +236,20 @@ def _can_take(root: Path) -> bool:
             except BlockingIOError:
                 return False
     return True
+
+
+def test_a_note_without_the_time_is_none_of_damage(disk: Filesystem, tmp_path: Path) -> None:
+    """A note as they were before they told when a file was cared for counts for what it says, and the ctime beside."""
+    put(disk, "a/one", b"content")
+    path = tmp_path / "a/one"
+    os.utime(path, (1, 1))
+    os.setxattr(path, "user.zot.stamp", b"7 1000000000")
+    found = disk.stat("a/one")
+    assert (found.modified, found.suspect) == (os.stat(path).st_ctime, False)
+    path.write_bytes(b"another content")
+    assert disk.stat("a/one").suspect
+    os.truncate(path, 7)
+    os.utime(path, (1, 1))
+    disk.touch("a/one")
+    assert not disk.stat("a/one").suspect
+    assert len(os.getxattr(path, "user.zot.stamp").split()) == 3

@@ -43,6 +43,9 @@ def examine(file: int | str, found: os.stat_result) -> tuple[float, bool]:
     if note is None:
         return found.st_ctime, False
     described, _, cared = note.rpartition(b" ")
+    if b" " not in described:
+        # From before the time was noted.
+        return found.st_ctime, note != _describe(found)
     try:
         return int(cared) / 1e9, described != _describe(found)
     except ValueError:
