@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from flask.testing import FlaskClient
 
-from tests.images import OCI_MANIFEST, digest_of, manifest
+from tests.images import OCI_MANIFEST, descriptor, digest_of, manifest
 from tests.services import S3Server
 from zot.app import create_app
 from zot.config import Config
@@ -109,3 +109,16 @@ def test_listing(requests: Requests, store: Store) -> None:
     store.storage.write_many((f"l/{number:04}", b"") for number in range(1200))
     assert requests.of(lambda: repositories.page(store.storage.list("l"), 10)) == 1
     assert requests.of(lambda: repositories.page(store.storage.list("l"), 10_000)) == 2
+
+
+def test_referrers(client: FlaskClient, requests: Requests) -> None:
+    """A page costs one request for its list, two for a fallback tag that is not there, and two for each referrer."""
+    push_image(client, "v1")
+    subject = descriptor(manifest(CONFIG, (LAYER,)), OCI_MANIFEST)
+    for number in range(3):
+        body = manifest(CONFIG, (LAYER,), subject=subject, annotations={"n": str(number)})
+        path = f"/v2/a/manifests/{digest_of(body)}"
+        assert client.put(path, data=body, content_type=OCI_MANIFEST).status_code == 201
+    listing = f"/v2/a/referrers/{subject['digest']}"
+    assert requests.of(lambda: client.get(listing)) == 9
+    assert len(client.get(listing).get_json()["manifests"]) == 3
