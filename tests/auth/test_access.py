@@ -104,6 +104,20 @@ def test_several_policies_add_up() -> None:
     assert may(policy, "c", "x") == "rd"
 
 
+def test_conditions_that_nobody_evaluates() -> None:
+    """A policy with conditions grants nothing to whom it names, not even what others have, and nothing to an admin."""
+    condition = [{"expression": "req.tls.enabled", "message": "come by TLS"}]
+    policies = [{"users": ["ann"], "actions": ["read"], "conditions": condition}]
+    policy = access_control(
+        {
+            "repositories": {"**": {"policies": policies, "defaultPolicy": ["read"]}},
+            "adminPolicy": {"users": ["root"], "actions": ["read", "create"], "conditions": condition},
+        }
+    )
+    assert may(policy, "ann", "a") == ""
+    assert may(policy, "eve", "a") == may(policy, "root", "a") == "r"
+
+
 @pytest.mark.parametrize("actions", COMBINATIONS)
 def test_what_an_action_needs(actions: tuple[str, ...]) -> None:
     """Create, update and delete count only with read, update also with create, and detection only with delete."""

@@ -132,8 +132,6 @@ WRONG = [
     (f"{AUTH}sessionDriver: {{name: memcached}}\n", 4, "http.auth.sessionDriver.name", "use local or redis"),
     (f"{AUTH}sessionKeysFile: here\n    sessionDriver: {{name: redis}}\n", 4, "http.auth.sessionKeysFile", "leave it out"),
     # Who may do what.
-    (f"{CONTROL}adminPolicy: {{users: [a], actions: [read],\n conditions: [{{expression: 'true'}}]}}\n", 6,
-     "http.accessControl.adminPolicy.conditions", "grant only what holds without them"),
     ("http:\n  accessControl: {repositories: {'**': {defaultPolicy: read}}}\n", 3, "http.accessControl", "add htpasswd"),
     (f"{CONTROL}repositories:\n      '**': {{defaultPolicy: [read, write]}}\n", 6,
      "http.accessControl.repositories.**.defaultPolicy[1]", "use one of 'read', 'create'"),
@@ -206,6 +204,8 @@ def test_what_is_wrong_is_said_in_its_line(here: Path, text: str, line: int, key
 
 # The text, the line, the key, what is said: the file is valid all the same.
 DOUBTFUL = [
+    (f"{CONTROL}adminPolicy: {{users: [a], actions: [read],\n conditions: [{{expression: 'true'}}]}}\n", 6,
+     "http.accessControl.adminPolicy.conditions", "the policy grants nothing"),
     ("storage:\n  rootDirectory: /r\n  subPaths:\n    /a: {rootDirectory: /s}\n", 4,
      "storage.subPaths./a.gc", "gc is off unless it is asked for"),
     ("storage:\n  rootDirectory: data\n", 2, "storage.rootDirectory", "relative"),

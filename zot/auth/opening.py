@@ -183,12 +183,9 @@ def access_control(settings: AccessControlSettings) -> AccessControl:
 
 
 def _grant(settings: PolicySettings) -> Grant:
-    if settings.conditions:
-        raise StartupError(
-            "http.accessControl has a policy with conditions, which can't be held to",
-            "leave the policy out, or grant only what holds without them",
-        )
-    return Grant(frozenset(settings.users), frozenset(settings.groups), _actions(settings.actions))
+    # Whether conditions hold can't be told here, so a policy that has some grants nothing to those whom it names.
+    actions = () if settings.conditions else settings.actions
+    return Grant(frozenset(settings.users), frozenset(settings.groups), _actions(actions))
 
 
 def _actions(names: tuple[str, ...]) -> Actions:

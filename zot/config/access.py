@@ -33,7 +33,9 @@ class Policy(Section):
         (),
         "What they may do: `read`, `create`, `update`, `delete`; `detectManifestCollision` guards deletes by digest.",
     )
-    conditions: tuple[Condition, ...] = setting((), "What must hold for it to count.", acted_on=False)
+    conditions: tuple[Condition, ...] = setting(
+        (), "What must hold for it to count. They are not evaluated yet: a policy that has some grants nothing."
+    )
 
 
 class RepositoryPolicy(Section):

@@ -106,12 +106,13 @@ def _policies(control: AccessControl) -> Iterator[tuple[KeyPath, Policy]]:
 
 
 def conditions(config: Config) -> Iterator[Finding]:
-    """No policy has conditions: without looking at them it would grant more than it says."""
+    """No policy has conditions: as they are not looked at, it grants nothing."""
     control = config.http.access_control
     for path, policy in _policies(control) if control else ():
         if policy.conditions:
-            what = "this version does not evaluate expressions, and does not grant without them what needs them"
-            yield Finding((*path, "conditions"), what, "leave the policy out, or grant only what holds without them")
+            what = "this version does not evaluate expressions, so the policy grants nothing"
+            remedy = "grant in a policy without them what holds without them"
+            yield Finding((*path, "conditions"), what, remedy, warning=True)
 
 
 def groups(config: Config) -> Iterator[Finding]:
