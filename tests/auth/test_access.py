@@ -9,11 +9,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.auth.policies import SEED, access_control
+from zot.auth import opening
 from zot.auth.access import AccessControl
 from zot.auth.actions import GRANTED, NEEDS, Action, effective
 from zot.auth.authority import Authority
 from zot.auth.policy import OpenPolicy
 from zot.auth.principal import ANONYMOUS, Principal, Scope, Via
+from zot.config.access import AccessControl as AccessControlSettings
 from zot.oci.globs import compile_glob
 
 COMBINATIONS = [one for length in range(6) for one in itertools.combinations(GRANTED, length)]
@@ -108,12 +110,13 @@ def test_conditions_that_nobody_evaluates() -> None:
     """A policy with conditions grants nothing to whom it names, not even what others have, and nothing to an admin."""
     condition = [{"expression": "req.tls.enabled", "message": "come by TLS"}]
     policies = [{"users": ["ann"], "actions": ["read"], "conditions": condition}]
-    policy = access_control(
+    settings = AccessControlSettings.model_validate(
         {
             "repositories": {"**": {"policies": policies, "defaultPolicy": ["read"]}},
             "adminPolicy": {"users": ["root"], "actions": ["read", "create"], "conditions": condition},
         }
     )
+    policy = opening.access_control(settings)
     assert may(policy, "ann", "a") == ""
     assert may(policy, "eve", "a") == may(policy, "root", "a") == "r"
 
