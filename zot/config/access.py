@@ -34,7 +34,7 @@ class Policy(Section):
         "What they may do: `read`, `create`, `update`, `delete`; `detectManifestCollision` guards deletes by digest.",
     )
     conditions: tuple[Condition, ...] = setting(
-        (), "What must hold for it to count. They are not evaluated yet: a policy that has some grants nothing."
+        (), "What must hold for it to count. A policy that has some grants nothing in this version.", acted_on=False
     )
 
 
