@@ -12,7 +12,7 @@ import click
 
 from cli.configuration import config_option, read
 from cli.output import Output, output_options, styled
-from cli.store import open_to_change
+from cli.store import open_store, open_to_change, require_store
 from zot.auth.accounts import Account, Directory
 from zot.auth.authority import Authority
 from zot.auth.dates import now, read_date, write_date
@@ -26,6 +26,7 @@ from zot.config import Config
 from zot.errors import StartupError, Unavailable
 from zot.logs import note_change
 from zot.registry import paths
+from zot.registry.stores import Stores
 
 _UNITS = {"m": timedelta(minutes=1), "h": timedelta(hours=1), "d": timedelta(days=1), "w": timedelta(weeks=1)}
 
@@ -66,7 +67,7 @@ def create(
     try:
         wanted = Wanted(label, scopes or None, _until(expires), "zot apikey")
         idle = _idle(scopes)
-        keys, authority = _open(chosen)
+        keys, authority = _open(chosen, open_to_change(chosen))
         key, secret = keys.create(*_find(user, authority.directories), wanted)
     except ValueError as error:
         raise click.UsageError(str(error)) from None
@@ -94,7 +95,8 @@ def list_keys(user: str | None, config: str | None, output: Output) -> None:
     Example:
       zot apikey list --user ci
     """
-    keys, authority = _open(read(config, output))
+    chosen = read(config, output)
+    keys, authority = _open(chosen, open_store(chosen))
     login = KeyLogin(keys, authority.directories)
     found = sorted(keys.of(user) if user else keys.all(), key=lambda key: (key.user, key.created))
     listed = [(key, _flaw(key, login)) for key in found]
@@ -119,7 +121,9 @@ def revoke(identifier: str, config: str | None, output: Output) -> None:
     Example:
       zot apikey revoke 46a45ce7-5d92-498a-a9cb-9654b1da3da1
     """
-    keys, _ = _open(read(config, output))
+    chosen = read(config, output)
+    require_store(chosen)
+    keys, _ = _open(chosen, open_to_change(chosen))
     if not keys.revoke(identifier):
         output.failure(f"there is no API key {identifier}; zot apikey list shows them all")
         sys.exit(1)
@@ -130,8 +134,8 @@ def revoke(identifier: str, config: str | None, output: Output) -> None:
     output.note(f"{identifier} is revoked")
 
 
-def _open(config: Config) -> tuple[ApiKeys, Authority]:
-    storage = open_to_change(config).default.storage
+def _open(config: Config, stores: Stores) -> tuple[ApiKeys, Authority]:
+    storage = stores.default.storage
     keys = ApiKeys(storage, paths.API_KEYS)
     opener = Opener(1, keys, Sessions(storage, paths.SESSIONS), partial(People, storage, paths.PEOPLE))
     return keys, opener.open(config.http)

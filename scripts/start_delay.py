@@ -6,6 +6,7 @@ The two are started in turn, so that a busy machine bears on both. Run it as
 
 from __future__ import annotations
 
+import argparse
 import http.client
 import json
 import subprocess
@@ -126,4 +127,8 @@ def _later(took: dict[str, list[Started]], pick: Callable[[list[Started]], float
 
 
 if __name__ == "__main__":
-    sys.exit(main(int(sys.argv[1]) if len(sys.argv) > 1 else 9))
+    parser = argparse.ArgumentParser(
+        prog="python -m scripts.start_delay", description=(__doc__ or "").partition("\n")[0]
+    )
+    parser.add_argument("rounds", type=int, nargs="?", default=9, help="how often each is started (default 9)")
+    sys.exit(main(parser.parse_args().rounds))

@@ -180,6 +180,8 @@ def test_what_can_be_no_name_is_wrong_use(tmp_path: Path, arguments: tuple[str, 
         ("job", "list"),
         ("scrub", "run"),
         ("layout", "sync"),
+        ("apikey", "list"),
+        ("apikey", "revoke", "46a45ce7-5d92-498a-a9cb-9654b1da3da1"),
     ],
     ids=" ".join,
 )

@@ -7,6 +7,7 @@ A connection that is closed with bytes in it that nobody has read is reset, and 
 from __future__ import annotations
 
 import socket
+import threading
 import time
 from contextlib import suppress
 
@@ -17,18 +18,31 @@ _MOST = 16 * 1024 * 1024
 _PIECE = 256 * 1024
 
 
-def part(connection: socket.socket) -> None:
-    """Say that nothing more comes, throw away what the client still sends, within bounds, and close.
+class Parting:
+    """Ends connections; at most `most` at a time are listened to, since each holds a thread, and others end at once."""
 
-    Over TLS what is thrown away is not decrypted.
-    """
-    try:
-        with suppress(OSError):
-            connection.shutdown(socket.SHUT_WR)
-            _drain(connection)
-    finally:
-        with suppress(OSError):
-            connection.close()
+    def __init__(self, most: int) -> None:
+        self._places = threading.Semaphore(most)
+
+    def part(self, connection: socket.socket) -> None:
+        """Say that nothing more comes, throw away what the client still sends, within bounds, and close.
+
+        Over TLS what is thrown away is not decrypted.
+        """
+        try:
+            with suppress(OSError):
+                connection.shutdown(socket.SHUT_WR)
+                self._listen(connection)
+        finally:
+            with suppress(OSError):
+                connection.close()
+
+    def _listen(self, connection: socket.socket) -> None:
+        if self._places.acquire(blocking=False):
+            try:
+                _drain(connection)
+            finally:
+                self._places.release()
 
 
 def _drain(connection: socket.socket) -> None:

@@ -22,7 +22,7 @@ from gunicorn.workers.gthread import ThreadWorker
 
 from zot.api.guard import CERTIFICATE
 from zot.errors import RegistryError
-from zot.server.parting import part
+from zot.server.parting import Parting
 
 Application = Callable[[MutableMapping[str, Any], Callable[..., Any]], Iterable[bytes]]
 
@@ -111,6 +111,8 @@ class Worker(ThreadWorker):
         super().__init__(*args, **options)
         # Connections whose request has begun and whose head is not whole, and since when.
         self._heads: dict[Any, float] = {}
+        # Those that linger leave most threads to others.
+        self._parting = Parting(max(self.cfg.threads // 4, 1))
 
     def init_signals(self) -> None:
         """Take signals from now on, also those that came since the fork."""
@@ -182,7 +184,7 @@ class Worker(ThreadWorker):
             result = self._handle_one(conn)
         if result is False and conn.initialized:
             # It lingers for the client to close too; here, and not in the poll loop, where everybody would wait.
-            part(conn.sock)
+            self._parting.part(conn.sock)
         return result
 
     def _handle_one(self, conn: Any) -> Any:
