@@ -257,9 +257,12 @@ def ctr(need: Callable[..., str], run: Run, short: Path) -> Iterator[Run]:
         daemon.wait()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture
 def layers(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
-    """Two layers, as tar files, with random content so that each run pushes what no other did."""
+    """Two layers, as tar files, with random content so that each test pushes what no other did.
+
+    Podman and skopeo remember which compressed forms of a layer a registry has, and may push one in place of another.
+    """
     directory = tmp_path_factory.mktemp("layers")
     made = []
     for number in range(2):
@@ -273,7 +276,7 @@ def layers(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
     return made
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture
 def layout(tmp_path_factory: pytest.TempPathFactory, layers: list[Path]) -> Path:
     """An OCI layout, made by no client: v1, an image of two layers, and multi, an index for two platforms."""
     root = tmp_path_factory.mktemp("layout")
