@@ -155,7 +155,7 @@ def certificate(cert: str, key: str) -> Iterator[Finding]:
     said = f"it is valid until {found.not_valid_after_utc:%Y-%m-%d}, {left} days"
     if left < 0:
         yield Finding(what, "bad", f"it ended on {found.not_valid_after_utc:%Y-%m-%d}", "renew it")
-    elif left < _SOON_DAYS:
+    elif left < min(_SOON_DAYS, (found.not_valid_after_utc - found.not_valid_before_utc).days // 3):
         yield Finding(what, "warning", said, "renew it; the server takes the new one without a restart")
     else:
         yield Finding(what, "good", said)
