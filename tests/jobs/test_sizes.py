@@ -9,6 +9,7 @@ import pytest
 
 from zot.config.load import default_config
 from zot.jobs import sizes
+from zot.registry import repositories
 from zot.registry.opening import open_stores
 from zot.registry.store import Store
 from zot.storage.protocol import Unavailable
@@ -25,7 +26,7 @@ def test_a_look_that_broke_off_is_not_shown(tmp_path: Path, monkeypatch: pytest.
             raise Unavailable("the disk does not answer")
         yield "b"
 
-    monkeypatch.setattr(sizes.repositories, "names", names)
+    monkeypatch.setattr(repositories, "names", names)
     looking = sizes.Sizes(store, "/", str(tmp_path), 0)
     with pytest.raises(Unavailable):
         looking.look_on()
