@@ -93,6 +93,11 @@ def test_a_secret_is_masked(tmp_path: Path, key: Key) -> None:
         '{"storage": {"storageDriver": {"secretkey": {"CANARY": 1}}}}',
         '{"secretkey": "CANARY"}',
         '{"storage": "CANARY"}',
+        '{"paswordd": "CANARY"}',
+        '{"storag": [{"storageDriver": {"secretkey": "CANARY"}}]}',
+        '{"storag": {"a": [["CANARY"]]}}',
+        '{"cache": "redis://user:CANARY@host"}',
+        '{"headers": {"CANARY": 1}}',
     ],
 )
 def test_a_secret_in_a_broken_file_is_not_shown(tmp_path: Path, text: str) -> None:
@@ -101,6 +106,13 @@ def test_a_secret_in_a_broken_file_is_not_shown(tmp_path: Path, text: str) -> No
     done = CliRunner().invoke(cli, ["verify", str(tmp_path / "c.json")])
     assert done.exit_code == 1
     assert "CANARY" not in done.output, done.output
+
+
+@pytest.mark.parametrize("text", ['"gcDelay": "1h"', '"port": 8080', '"apikey": true', '"http": {"users": ["alice"]}'])
+def test_what_is_no_secret_is_shown(tmp_path: Path, text: str) -> None:
+    """The line of a key in the wrong section is shown as it is, unless the key holds a secret elsewhere."""
+    (tmp_path / "c.json").write_text(f"{{{text}}}")
+    assert f"    {{{text}}}\n" in CliRunner().invoke(cli, ["verify", str(tmp_path / "c.json")]).output
 
 
 def test_from_the_environment_and_from_a_file(tmp_path: Path) -> None:

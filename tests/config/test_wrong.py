@@ -53,6 +53,13 @@ WRONG = [
     ("rootDirectory: /r\n", 2, "rootDirectory", "move it to storage.rootDirectory"),
     ("http:\n  accessControll: {}\n", 3, "http.accessControll", "did you mean http.accessControl?"),
     ("zzz: 1\n", 2, "zzz", "leave it out"),
+    ("http:\n  apikey: true\n", 3, "http.apikey", "move it to http.auth.apikey"),
+    ("apikey: true\n", 2, "apikey", "move it to http.auth.apikey"),
+    (f"{CONTROL}anonymousPolicy: [read]\n", 5, "http.accessControl.anonymousPolicy",
+     "move it to http.accessControl.repositories.<name>.anonymousPolicy"),
+    (f"{AUTH}htpasswd: {{path: here, apikey: true}}\n", 4, "http.auth.htpasswd.apikey", "move it to http.auth.apikey"),
+    ("htpassword: {path: here}\n", 2, "htpassword", "did you mean http.auth.htpasswd?"),
+    (f"{AUTH}path: here\n", 4, "http.auth.path", "move it to http.auth.htpasswd.path"),
     ("http: 8080\n", 2, "http", "use a section with keys of its own"),
     # Values.
     ("storage: {}\nhttp: {}\n", 1, "storage.rootDirectory", "add it"),
@@ -250,6 +257,24 @@ def test_what_is_doubtful_is_warned_of(here: Path, text: str, line: int, key: st
     problems = problems_of(text, here)
     assert all(problem.warning for problem in problems), problems
     assert any((one.line, one.key) == (line, key) and what in one.what for one in problems), problems
+
+
+@pytest.mark.parametrize(
+    ("text", "key"),
+    [
+        (f"{AUTH}users: [alice]\n", "http.auth.users"),
+        (f"{CONTROL}users: [alice]\n", "http.accessControl.users"),
+        ("user: alice\n", "user"),
+        ("http: {metrics: {users: [alice]}}\n", "http.metrics"),
+        ("storage:\n  rootDirectory: /r\n  path: /s\n", "storage.path"),
+        ("extensions: {mgmtt: {}}\n", "extensions.mgmtt"),
+    ],
+)
+def test_no_proposal_gives_rights_or_leads_astray(here: Path, text: str, key: str) -> None:
+    """A key in the wrong section is never moved to where it makes administrators or opens the metrics, nor far away."""
+    (problem,) = (one for one in problems_of(text, here) if not one.warning and one.key == key)
+    for wrong in ("adminPolicy", "accessControl.metrics", "htpasswd.path", "groups"):
+        assert wrong not in problem.remedy
 
 
 def test_all_problems_of_all_kinds_come_at_once(here: Path) -> None:

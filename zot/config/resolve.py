@@ -7,19 +7,21 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping as AnyMapping
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
-from zot.config.keys import Setting, acts, all_keys, each, settings
+from zot.config.keys import Setting, acts, settings
 from zot.config.nodes import Entry, Items, KeyPath, Mapping, Node, Place, Scalar
 from zot.config.problems import ConfigError, Problem
 from zot.config.section import Section
 from zot.config.source import Source
+from zot.config.suggestions import explain_unknown, may_be_secret
 
 MOST_NODES = 100_000
 MOST_PROBLEMS = 100
 
+# An address with a password in it.
+_LOGIN = re.compile(r"//[^/\s]*@")
 _ELSEWHERE = re.compile(r"\$\{(?:(file):)?([^}]+)\}")
 
 
@@ -164,15 +166,29 @@ class Resolver:
         return value
 
     def _unknown(self, entry: Entry, section: type[Section], path: KeyPath) -> None:
-        """Tell of a key that is not known here, and hide its values, as it may be a secret's name misspelled."""
+        """Tell of a key that is not known here, and hide what may be a secret in the wrong place or misspelled."""
         where = (*path, entry.name)
         if not self._is_new(entry, where):
             return
-        self._hide(entry.value)
-        what, remedy = explain_unknown(entry.name, section, self.dotted(path), self._top)
+        self._hide_what_may_be_secret(entry)
+        what, remedy = explain_unknown(entry.name, section, path, self.dotted(path), self._top)
         if section.free:
             what = "this version does not know it, and ignores it"
         self._tell(self.problem(where, what, remedy, warning=section.free))
+
+    def _hide_what_may_be_secret(self, entry: Entry) -> None:
+        """Hide the values in a key that nobody knows which look like secrets by their name or themselves."""
+        if may_be_secret(entry.name, self._top):
+            self._hide(entry.value, keys=True)
+            return
+        self._count(entry.value)
+        items = entry.value.items if isinstance(entry.value, Items) else (entry.value,)
+        for node in items:
+            if isinstance(node, Mapping):
+                for below in node.entries:
+                    self._hide_what_may_be_secret(below)
+            elif isinstance(node, Items) or (isinstance(node, Scalar) and _LOGIN.search(str(node.value))):
+                self._hide(node)
 
     def _hide(self, node: Node, *, keys: bool = False) -> None:
         """Never show a value, nor, if `keys`, the names of keys in it."""
@@ -186,24 +202,3 @@ class Resolver:
                 line, column = entry.place
                 self._source.hide(entry.place, Place(line, column + len(entry.name) + 2))
             self._hide(entry.value, keys=keys)
-
-
-def explain_unknown(name: str, section: type[Section], above: str, top: type[Section]) -> tuple[str, str]:
-    """Say what is wrong with a key that the section `above` does not have, and which one may have been meant."""
-    lower = name.lower()
-    elsewhere = [key for key in all_keys(top) if lower in (other.lower() for other in _names(key.setting))]
-    if elsewhere:
-        best = min(elsewhere, key=lambda key: key.depth)
-        right = best.path.rpartition(".")[0]
-        return (f"it belongs under {right}" if right else "it belongs at the top"), f"move it to {best.path}"
-    here = {other.lower(): setting.name for setting in each(section) for other in _names(setting)}
-    if close := get_close_matches(lower, here, n=1, cutoff=0.6):
-        return "there is no such key", f"did you mean {above}.{here[close[0]]}?".replace(" .", " ")
-    anywhere = {key.setting.name.lower(): key.path for key in reversed(all_keys(top))}
-    if close := get_close_matches(lower, anywhere, n=1, cutoff=0.8):
-        return "there is no such key", f"did you mean {anywhere[close[0]]}?"
-    return "there is no such key", "leave it out"
-
-
-def _names(setting: Setting) -> tuple[str, ...]:
-    return (setting.name, *setting.also)

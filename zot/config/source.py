@@ -13,10 +13,14 @@ from zot.config.yaml_text import read_yaml
 
 MAX_BYTES = 1024 * 1024
 _WIDTH = 100
+_SUSPECT = r"(pass|pwd|secret|token|credential|key|auth|url|connection|header|hash|cookie|private)[\w-]*"
 # Where a document can't be read, nobody knows which of its values are secret; these names are taken for theirs.
-_SECRET_LIKE = re.compile(
-    r"(pass|secret|token|credential|key|authorization|url|connectionstring|headers)[\w-]*[\"']?\s*:", re.I
-)
+_SECRET_LIKE = re.compile(rf"{_SUSPECT}[\"']?\s*:", re.I)
+
+
+def looks_secret(name: str) -> bool:
+    """Tell whether a key that nobody knows may hold a secret, by its name."""
+    return re.search(_SUSPECT, name, re.I) is not None
 
 
 class Source:
