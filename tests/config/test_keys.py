@@ -77,7 +77,7 @@ def test_what_is_no_duration_is_refused(text: object) -> None:
     if text == "5":
         assert read_duration(text) == timedelta(0)
     else:
-        with pytest.raises(ValueError, match=r"is no duration; write one as|too long"):
+        with pytest.raises(ValueError, match=r"is no duration; write |too long"):
             read_duration(text)
 
 

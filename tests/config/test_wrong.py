@@ -19,6 +19,9 @@ SYNC = "extensions:\n  sync:\n    registries:\n      - "
 # The text, the line, the key, what to do; every one is the only error of its file.
 WRONG = [
     ("storage:\n\trootDirectory: /r\n", 2, "", "indent with spaces"),
+    ("storage:\n  rootDirectory: /r\n\tgc: true\n", 3, "", "indent with spaces"),
+    ("storage:\n  rootDirectory: /r\n  \tgc: true\n", 3, "", "indent with spaces"),
+    ("storage:\n  rootDirectory: /r\n \tgc: true\n  commit: true\n", 3, "", "indent with spaces"),
     ("storage:\n  rootDirectory: /r\n gc: true\n", 3, "", "the same indent"),
     ("storage:\n  rootDirectory: /r\n   gc: true\n", 3, "", "indent as the line before does"),
     ("storage:\n  rootDirectory: '/r\n", 3, "", "close them"),
@@ -69,6 +72,8 @@ WRONG = [
     ("log:\n  level: loud\n", 3, "log.level", "use one of trace, debug, info"),
     ("storage:\n  rootDirectory: /r\n  dedupe: perhaps\n", 3, "storage.dedupe", "use true or false"),
     ("storage:\n  rootDirectory: /r\n  gcDelay: 2 hours\n", 3, "storage.gcDelay", "write one as 90s, 1h30m or 24h"),
+    ("storage:\n  rootDirectory: /r\n  gcDelay: 7d\n", 3, "storage.gcDelay", "write 168h"),
+    ("storage:\n  rootDirectory: /r\n  gcDelay: 2 weeks\n", 3, "storage.gcDelay", "write 336h"),
     ("storage:\n  rootDirectory: /r\n  gcDelay: -2h\n", 3, "storage.gcDelay", "use 0 seconds or more"),
     ("storage:\n  rootDirectory: /r\n  gcInterval: -1s\n", 3, "storage.gcInterval", "use 0 seconds or more"),
     ("storage:\n  rootDirectory: /r\n  gcTimeWindow: 25:00-26:00\n", 3, "storage.gcTimeWindow", "as 22:00-04:00"),
@@ -218,6 +223,11 @@ DOUBTFUL = [
     ("storage:\n  rootDirectory: data\n", 2, "storage.rootDirectory", "relative"),
     ("storage:\n  rootDirectory: /r\n  gc: false\n  gcDelay: 2h\n", 4, "storage.gcDelay", "while gc is off"),
     ("storage:\n  rootDirectory: /r\n  gcDelay: 0\n", 3, "storage.gcDelay", "between their push"),
+    ("storage:\n  rootDirectory: /r\n  gcDelay: 59s\n", 3, "storage.gcDelay", "uploads still under way may lose layers"),
+    ("storage:\n  rootDirectory: /r\n  gcDelay: 3600\n", 3, "storage.gcDelay", "3600 is 3600 nanoseconds"),
+    ('{"storage": {"rootDirectory": "/r",\n"gcInterval": 60}}', 2, "storage.gcInterval", "60 is 60 nanoseconds"),
+    ("extensions:\n  scrub: {interval: '5'}\n", 3, "extensions.scrub.interval", "5 is 5 nanoseconds"),
+    ("storage:\n  rootDirectory: /r\n  retention:\n    delay: 30s\n", 4, "storage.retention.delay", "may lose layers"),
     ("storage:\n  rootDirectory: /r\n  retention:\n    delay: 1m\n", 4, "storage.retention.delay", "wait for gcDelay"),
     ("storage:\n  rootDirectory: /r\n  retention: {policies: [{repositories: '**'},\n    {repositories: a}]}\n", 4,
      "storage.retention.policies[1]", "never used"),
@@ -257,6 +267,11 @@ def test_what_is_doubtful_is_warned_of(here: Path, text: str, line: int, key: st
     problems = problems_of(text, here)
     assert all(problem.warning for problem in problems), problems
     assert any((one.line, one.key) == (line, key) and what in one.what for one in problems), problems
+
+
+def test_many_nanoseconds_are_no_doubt(here: Path) -> None:
+    """A number that is a second or more is a duration as zot's own files have it; 0 is what it says."""
+    assert problems_of("storage:\n  rootDirectory: /r\n  gcDelay: 3600000000000\n  gcInterval: 0\n", here) == []
 
 
 @pytest.mark.parametrize(

@@ -12,12 +12,13 @@ from zot.config.keys import Key, Setting
 from zot.config.section import Section
 from zot.config.values import write_duration
 
+DURATION = "duration"
 _WORDS: dict[object, str] = {
     str: "text",
     int: "whole number",
     float: "number",
     bool: "true or false",
-    timedelta: "duration",
+    timedelta: DURATION,
     SecretStr: "secret text",
 }
 

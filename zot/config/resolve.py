@@ -10,12 +10,14 @@ from collections.abc import Mapping as AnyMapping
 from pathlib import Path
 from typing import Any
 
+from zot.config.describe import DURATION, kind
 from zot.config.keys import Setting, acts, settings
 from zot.config.nodes import Entry, Items, KeyPath, Mapping, Node, Place, Scalar
 from zot.config.problems import ConfigError, Problem
 from zot.config.section import Section
 from zot.config.source import Source
 from zot.config.suggestions import explain_unknown, may_be_secret
+from zot.config.values import tiny_number
 
 MOST_NODES = 100_000
 MOST_PROBLEMS = 100
@@ -121,9 +123,12 @@ class Resolver:
             return self._section(node, setting.shape.section, path, above=above)
         if setting.secret:
             self._hide(node, keys=True)
-        return (
-            self._secret(node.value, path) if setting.secret and isinstance(node, Scalar) else self._plain(node, path)
-        )
+        if not isinstance(node, Scalar):
+            return self._plain(node, path)
+        if kind(setting) == DURATION and (number := tiny_number(node.value)) is not None:
+            what = f"{number} is {number} nanoseconds"
+            self._tell(self.problem(path, what, f"write {number}s if you mean seconds", warning=True))
+        return self._secret(node.value, path) if setting.secret else self._plain(node, path)
 
     def _plain(self, node: Node, path: KeyPath) -> Any:
         self._count(node)

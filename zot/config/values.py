@@ -28,6 +28,7 @@ LEVELS = {
 _UNITS = {"ns": 1, "us": 1_000, "µs": 1_000, "μs": 1_000, "ms": 10**6, "s": 10**9, "m": 60 * 10**9, "h": 3600 * 10**9}
 _PART = re.compile(r"(\d+\.?\d*|\.\d+)(ns|us|µs|μs|ms|s|m|h)")
 _DURATION = re.compile(rf"[+-]?({_PART.pattern})+")
+_DAYS = re.compile(r"(\d{1,4})\s?(d|days?|w|weeks?)")
 # Go's longest duration, some 292 years.
 _LONGEST = 2**63 - 1
 _WINDOW = re.compile(r"([01]\d|2[0-3]):([0-5]\d)-([01]\d|2[0-3]):([0-5]\d)")
@@ -45,10 +46,27 @@ def read_duration(value: object) -> object:
     ):
         nanoseconds = int(value)
     else:
-        raise ValueError(f"{value!r} is no duration; write one as 90s, 1h30m or 24h")
+        raise ValueError(f"{value!r} is no duration; {_right_duration(value)}")
     if abs(nanoseconds) > _LONGEST:
         raise ValueError(f"{value!r} is too long; write a duration of less than 292 years")
     return timedelta(microseconds=nanoseconds / 1000)
+
+
+def _right_duration(value: object) -> str:
+    """Say what to write; days and weeks, which Go does not know, are so many hours."""
+    if (match := _DAYS.fullmatch(str(value).lower())) is None:
+        return "write one as 90s, 1h30m or 24h"
+    number, unit = match.groups()
+    return f"write {int(number) * (24 if unit.startswith('d') else 168)}h"
+
+
+def tiny_number(value: object) -> int | None:
+    """Return a whole number that stands for a duration, if it is less than a second of nanoseconds, but not 0."""
+    is_number = isinstance(value, int) and not isinstance(value, bool)
+    if not is_number and not (isinstance(value, str) and re.fullmatch(r"\+?\d{1,19}", value)):
+        return None
+    number = int(str(value))
+    return number if 0 < number < _UNITS["s"] else None
 
 
 def write_duration(value: timedelta) -> str:

@@ -18,12 +18,11 @@ _NOTHING = {"", "~", "null", "Null", "NULL"}
 _TAGS = {None, "!", *(f"tag:yaml.org,2002:{name}" for name in ("str", "int", "float", "bool", "null", "map", "seq"))}
 _MERGE = "<<"
 _MOST_MERGED = 10_000
-_NO_BEGIN = "found character that cannot start any token"
 _INDENT = ("it is indented otherwise than the lines before it", "give all keys of a section the same indent")
 _OPEN = ("a bracket or brace is not closed before this, or a comma is missing", "close it, or separate with a comma")
 # What the parser says, and what that is for people.
 _PLAIN = (
-    (_NO_BEGIN, ("no value begins so", "put it between quotes")),
+    ("found character that cannot start any token", ("no value begins so", "put it between quotes")),
     (
         "mapping values are not allowed",
         ("there is a colon too many, or it is indented too far", "quote the value, or indent as the line before does"),
@@ -53,19 +52,28 @@ def read_yaml(text: str) -> Node | None:
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         place = _place(mark) if mark else Place(1, 1)
-        raise Broken(place, *_in_plain_words(error.problem or "", place, text)) from None
+        if (tab := _tab(place, text)) is not None:
+            raise Broken(tab, "a tab stands there, which YAML does not allow", "indent with spaces") from None
+        raise Broken(place, *_in_plain_words(error.problem or "")) from None
     except yaml.reader.ReaderError as error:
         raise Broken(Place(1, 1), f"it has a character that YAML does not allow: {error.reason}", "remove it") from None
 
 
-def _in_plain_words(problem: str, place: Place, text: str) -> tuple[str, str]:
+def _in_plain_words(problem: str) -> tuple[str, str]:
     """Return what is wrong and what to do, where the parser speaks of tokens and blocks."""
-    if problem.startswith(_NO_BEGIN):
-        lines = text.split("\n")
-        line = lines[place.line - 1] if place.line <= len(lines) else ""
-        if line[place.column - 1 : place.column] == "\t":
-            return "there is a tab", "indent with spaces"
     return next((said for known, said in _PLAIN if problem.startswith(known)), ("it is not YAML", "mend it there"))
+
+
+def _tab(place: Place, text: str) -> Place | None:
+    """Return where a tab is that the parser may have stumbled over: at the place itself, or in an indent near it."""
+    lines = ["", *text.split("\n")]
+    if place.line < len(lines) and lines[place.line][place.column - 1 : place.column] == "\t":
+        return place
+    for number in (place.line, place.line - 1):
+        line = lines[number] if 0 < number < len(lines) else ""
+        if (column := line[: len(line) - len(line.lstrip())].find("\t")) >= 0:
+            return Place(number, column + 1)
+    return None
 
 
 class _Reader:

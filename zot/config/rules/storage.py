@@ -16,6 +16,9 @@ from zot.oci.names import check_repository
 DRIVERS = ("s3", "gcs", "azure")
 _CACHES = ("dynamodb", "redis")
 _NONE = timedelta(0)
+# No delay that is shorter lasts as long as a push.
+_PUSH = timedelta(minutes=1)
+_LONGER = "use a delay longer than a push takes, such as 1h"
 
 
 def roots(config: Config) -> Iterator[Finding]:
@@ -89,13 +92,10 @@ def collection(config: Config) -> Iterator[Finding]:
                                     ("gc_time_window", "gcTimeWindow")):  # fmt: skip
                 if attribute in given:
                     yield Finding((*path, name), "it changes nothing while gc is off", "set gc to true", warning=True)
-        elif options.gc_delay == _NONE:
-            yield Finding(
-                (*path, "gcDelay"),
-                "blobs would be removed between their push and that of their manifest",
-                "use a delay longer than a push takes, such as 1h",
-                warning=len(path) == 1,
-            )
+        elif options.gc_delay < _PUSH:
+            what = "blobs may go between their push and that of their manifest: uploads still under way may lose layers"
+            refused = len(path) > 1 and options.gc_delay == _NONE
+            yield Finding((*path, "gcDelay"), what, _LONGER, warning=not refused)
 
 
 def collection_below(config: Config) -> Iterator[Finding]:
@@ -113,7 +113,10 @@ def retention(config: Config) -> Iterator[Finding]:
 
 
 def _retention(path: KeyPath, retention: Retention, options: StoreOptions) -> Iterator[Finding]:
-    if retention.delay is not None and options.gc and retention.delay < options.gc_delay:
+    if retention.delay is not None and options.gc and retention.delay < _PUSH:
+        what = "manifests may go before their tag or their index is pushed: uploads still under way may lose layers"
+        yield Finding((*path, "delay"), what, _LONGER, warning=True)
+    elif retention.delay is not None and options.gc and retention.delay < options.gc_delay:
         what = "manifests go before their blobs may, which wait for gcDelay"
         yield Finding((*path, "delay"), what, "use a delay that is not shorter than gcDelay", warning=True)
     catch_all = None
