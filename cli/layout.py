@@ -13,7 +13,7 @@ from cli.store import open_to_change, repository_argument, require_root
 from zot.errors import StartupError
 from zot.registry import repositories
 from zot.registry.keeping import Keeper, absence, is_led
-from zot.registry.reconciling import Outcome
+from zot.registry.reconciling import IMMUTABLE, Outcome
 from zot.registry.store import Store
 from zot.registry.stores import Stores
 
@@ -43,7 +43,7 @@ def sync(repository: str | None, prune: bool, config: str | None, output: Output
 
     Says what was taken over, added, moved and deleted. What was moved or deleted while a server ran is put back, since
     the other program may not have known of the last pushes; --prune does it all the same, but for what was pushed after
-    it was written. Leaves with 1 if an index can't be read.
+    it was written. An immutable tag stays all the same. Leaves with 1 if an index can't be read.
 
     \b
     Examples:
@@ -97,7 +97,8 @@ def _tell(outcome: Outcome, output: Output) -> None:
         for key in sorted(getattr(outcome, what)):
             output.line(f"{outcome.name}: {what} {key}")
     for key in sorted(outcome.refused):
-        output.line(f"{outcome.name}: put back {key}")
+        why = f", as {IMMUTABLE}; change its rule immutable first" if key in outcome.immutable else ""
+        output.line(f"{outcome.name}: put back {key}{why}")
     if outcome.damaged:
         output.failure(
             f"{outcome.name}/index.json can't be read: {outcome.damaged}; let its writer end, or write it again"
@@ -112,5 +113,6 @@ def _document(outcome: Outcome) -> dict[str, object]:
         "moved": sorted(outcome.moved),
         "deleted": sorted(outcome.deleted),
         "putBack": sorted(outcome.refused),
+        "immutable": sorted(outcome.immutable),
         "damaged": outcome.damaged or None,
     }

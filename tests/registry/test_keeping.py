@@ -420,9 +420,13 @@ def test_a_look_goes_on_after_a_failure(store: Store, keeper: Keeper, tmp_path: 
 
 
 def test_immutable_tags_stay(
-    store: Store, files: LayoutWriter, images: list[bytes], push_manifest: PushManifest
+    store: Store,
+    files: LayoutWriter,
+    images: list[bytes],
+    push_manifest: PushManifest,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
-    """A tag that never moves, by the configuration, is neither moved nor deleted by another program."""
+    """A tag that never moves, by the configuration, is neither moved nor deleted by another program, not with prune."""
     push_manifest("a", images[0], "moves", "goes")
     keep(store).project_dirty()
     files.load()
@@ -431,8 +435,13 @@ def test_immutable_tags_stay(
     files.write()
     policy = Policy(repositories=(compile_glob("**"),), immutable=(Immutable(),))
     strict = replace(store, retention=Retention(policies=(policy,)))
-    outcome = keep(strict, ALWAYS).attend("a")
-    assert {"moves", "goes"} <= outcome.refused
+    keeper = keep(strict, ALWAYS)
+    for prune in (False, True):
+        outcome = keeper.attend("a", prune=prune)
+        assert outcome.immutable == {"moves", "goes"} <= outcome.refused
+        assert "2 immutable tags of a in its index.json; they stay as they are (goes, moves)" in caplog.text
+        assert "--prune" not in caplog.text
+    assert keeper.attend("a", prune=True).refused == set()
     assert tagged(store) == dict.fromkeys(("goes", "moves"), digest_of(images[0]))
 
 

@@ -103,7 +103,7 @@ def test_what_scrub_sets_aside(server: Server, tmp_path: Path) -> None:
 
 
 def test_what_another_program_wrote(server: Server, tmp_path: Path) -> None:
-    """A tag that is taken in from an index.json of another program has a line."""
+    """A tag that is taken in from an index.json of another program has a line, and so has one that is put back."""
     digest = push(server, "a", "t", b"layer")
     index = server.root / "a/index.json"
     wait_until(index.exists, "the layout is there")
@@ -115,3 +115,9 @@ def test_what_another_program_wrote(server: Server, tmp_path: Path) -> None:
     (tmp_path / "new").rename(index)
     run(tmp_path, "layout", "sync")
     assert ("another program", "PUT", "/v2/a/manifests/more", "added") in changes(tmp_path)
+    document = json.loads(index.read_bytes())
+    document["manifests"] = [one for one in document["manifests"] if "more" not in str(one.get("annotations"))]
+    (tmp_path / "new").write_text(json.dumps(document))
+    (tmp_path / "new").rename(index)
+    run(tmp_path, "layout", "sync")
+    assert ("another program", "PUT", "/v2/a/manifests/more", "put back") in changes(tmp_path)

@@ -23,12 +23,14 @@ from zot.registry.store import Store
 from zot.storage.layout_files import LayoutFiles
 from zot.storage.protocol import NotFound
 
-__all__ = ["NoIndexError", "Outcome", "is_marked", "take_in"]
+__all__ = ["IMMUTABLE", "NoIndexError", "Outcome", "is_marked", "take_in"]
 
 log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 _SHOWN = 10
+# Why a tag stays as it is, whoever asks.
+IMMUTABLE = "the tag is immutable by the retention policy of this repository"
 
 # The repository's lock is held for so many changes at a time.
 _BATCH = 50
@@ -39,7 +41,8 @@ _FEW = 20
 class Outcome:
     """What became of a repository: what the index of another program added, moved and deleted, and what it could not.
 
-    Tags and digests, in no order; `damaged` says what is wrong with the index, if it can't be read.
+    Tags and digests, in no order; `immutable` are those of the refused that stay whoever asks. `damaged` says what is
+    wrong with the index, if it can't be read.
     """
 
     name: str
@@ -49,6 +52,7 @@ class Outcome:
     moved: set[str] = field(default_factory=set)
     deleted: set[str] = field(default_factory=set)
     refused: set[str] = field(default_factory=set)
+    immutable: set[str] = field(default_factory=set)
 
     @property
     def is_changed(self) -> bool:
@@ -61,16 +65,25 @@ class Outcome:
             for key in sorted(getattr(self, result)):
                 target = f"/v2/{self.name}/manifests/{key}"
                 note_change("another program", action, target, self.name, result, "it wrote index.json")
+        for key in sorted(self.refused):
+            why = IMMUTABLE if key in self.immutable else "a server ran when it wrote index.json, or it knew an older one"
+            target = f"/v2/{self.name}/manifests/{key}"
+            note_change("another program", "PUT", target, self.name, "put back", why)
         if self.is_changed:
             log.info(
                 "another program wrote %s/index.json: %d entries were added, %d moved, %d deleted",
                 *(self.name, len(self.added), len(self.moved), len(self.deleted)),
             )
-        if self.refused:
+        if self.immutable:
+            log.warning(
+                "another program moved or deleted %d immutable tags of %s in its index.json; they stay as they are (%s)",
+                *(len(self.immutable), self.name, _some(self.immutable)),
+            )
+        if others := self.refused - self.immutable:
             log.warning(
                 "another program moved or deleted %d entries of %s/index.json while a server ran, or without knowing "
                 "the last index; they are put back. `zot layout sync --prune %s` does as it said (%s)",
-                *(len(self.refused), self.name, self.name, ", ".join(sorted(self.refused)[:_SHOWN])),
+                *(len(others), self.name, self.name, _some(others)),
             )
 
 
@@ -98,7 +111,7 @@ def take_in(
     else:
         base, trusted = without_recent(store, name, ours, written_at), True
     changes = merge(base, ours, found.content, trusted=trusted)
-    _refuse_immutable(store, name, changes)
+    outcome.immutable |= _refuse_immutable(store, name, changes)
     add(store, layouts, name, found, changes)
     done = move_and_delete(store, name, found, changes, ours, unless_marked=written_at is None)
     outcome.added |= changes.added.keys()
@@ -111,13 +124,18 @@ def take_in(
     written.foreign = found.foreign if trusted and done else together(written.foreign, found.foreign)
 
 
-def _refuse_immutable(store: Store, name: str, changes: Merge[str, str]) -> None:
-    """Refuse to move or delete tags of which the configuration says that they never move, whoever asks."""
+def _refuse_immutable(store: Store, name: str, changes: Merge[str, str]) -> set[str]:
+    """Refuse to move or delete tags of which the configuration says that they never move; returns all that stay so."""
     policy = store.retention.of(name)
     for tag in [key for key in (*changes.moved, *changes.deleted) if ":" not in key and policy.forbids_moving(key)]:
         changes.moved.pop(tag, None)
         changes.deleted.discard(tag)
         changes.refused.add(tag)
+    return {key for key in changes.refused if ":" not in key and policy.forbids_moving(key)}
+
+
+def _some(keys: set[str]) -> str:
+    return ", ".join(sorted(keys)[:_SHOWN])
 
 
 def content(store: Store, name: str) -> dict[str, str]:
