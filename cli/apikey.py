@@ -30,6 +30,8 @@ from zot.registry.stores import Stores
 
 _UNITS = {"m": timedelta(minutes=1), "h": timedelta(hours=1), "d": timedelta(days=1), "w": timedelta(weeks=1)}
 
+_UNKNOWN = "unknown"
+
 
 @click.group()
 def apikey() -> None:
@@ -100,6 +102,9 @@ def list_keys(user: str | None, config: str | None, output: Output) -> None:
     login = KeyLogin(keys, authority.directories)
     found = sorted(keys.of(user) if user else keys.all(), key=lambda key: (key.user, key.created))
     listed = [(key, _flaw(key, login)) for key in found]
+    if user and not found and not output.json:
+        output.note(f"{user!r} has no API keys; zot apikey list shows those of all users")
+        return
     if output.json:
         output.document({"apiKeys": [_document(key, flaw) for key, flaw in listed]})
         return
@@ -124,10 +129,12 @@ def revoke(identifier: str, config: str | None, output: Output) -> None:
     chosen = read(config, output)
     require_store(chosen)
     keys, _ = _open(chosen, open_to_change(chosen))
+    # Whose it was is known only before it is gone.
+    user = next((key.user for key in keys.all() if key.uuid == identifier), "")
     if not keys.revoke(identifier):
         output.failure(f"there is no API key {identifier}; zot apikey list shows them all")
         sys.exit(1)
-    note_change("zot apikey revoke", "DELETE", f"/zot/auth/apikey?id={identifier}", "", "revoked", "by hand")
+    note_change("zot apikey revoke", "DELETE", f"/zot/auth/apikey?id={identifier}", "", "revoked", f"a key of {user}")
     if output.json:
         output.document({"uuid": identifier, "isRevoked": True})
         return
@@ -191,7 +198,7 @@ def _flaw(key: Key, login: KeyLogin) -> str:
     try:
         return key.flaw(None if key.is_expired else login.account(key))
     except Unavailable:
-        return f"unknown, as {key.origin} can't be asked"
+        return f"{_UNKNOWN}, as {key.origin} can't be asked"
 
 
 def _scopes(key: Key) -> str:
@@ -209,5 +216,10 @@ def _expiry(key: Key) -> str:
 
 
 def _document(key: Key, flaw: str) -> dict[str, object]:
-    """Return what is printed of a key as JSON; `state` is `good`, or why it is not."""
-    return key.describe() | {"user": key.user, "origin": key.origin, "state": flaw or "good"}
+    """Return what is printed of a key as JSON; `state` is `good`, or why it is not.
+
+    As over HTTP, a key that ended with a change of the login is shown as expired; one of which nobody can tell is not.
+    """
+    is_void = bool(flaw) and not flaw.startswith(_UNKNOWN)
+    shown = {"user": key.user, "origin": key.origin, "state": flaw or "good"}
+    return key.describe() | shown | {"isExpired": key.is_expired or is_void}

@@ -58,6 +58,7 @@ def test_what_goes_wrong(tmp_path: Path) -> None:
         assert "write 90d (or m, h, w), 2027-08-28 or" in run(*create, "alice", "--expires", wrong, status=2)
     assert "is over" in run(*create, "alice", "--expires", "2020-01-01", status=2)
     assert "is over" in run(*create, "alice", "--expires", "2020-01-01T00:00:00Z", status=2)
+    assert "'nobody' has no API keys" in both("list", "--user", "nobody", "-c", config)[1]
     assert "there is no API key x" in run("revoke", "x", "-c", config, status=1)
 
 
@@ -78,6 +79,7 @@ def test_a_key_of_a_password_that_was_changed(tmp_path: Path) -> None:
     listed = json.loads(run("list", "-o", "json", "-c", config))["apiKeys"]
     changed = "the login of 'alice' has changed since it was made"
     assert [(key["user"], key["state"]) for key in listed] == [("alice", changed), ("alice", "good"), ("bob", "good")]
+    assert [key["isExpired"] for key in listed] == [True, False, False]
     assert changed in run("list", "-c", config)
     write_users(tmp_path / "htpasswd", bob="x")
     assert "there is no user 'alice' any more" in run("list", "--user", "alice", "-c", config)
