@@ -66,7 +66,9 @@ class Outcome:
                 target = f"/v2/{self.name}/manifests/{key}"
                 note_change("another program", action, target, self.name, result, "it wrote index.json")
         for key in sorted(self.refused):
-            why = IMMUTABLE if key in self.immutable else "a server ran when it wrote index.json, or it knew an older one"
+            why = (
+                IMMUTABLE if key in self.immutable else "a server ran when it wrote index.json, or it knew an older one"
+            )
             target = f"/v2/{self.name}/manifests/{key}"
             note_change("another program", "PUT", target, self.name, "put back", why)
         if self.is_changed:
@@ -76,7 +78,7 @@ class Outcome:
             )
         if self.immutable:
             log.warning(
-                "another program moved or deleted %d immutable tags of %s in its index.json; they stay as they are (%s)",
+                "another program moved or deleted %d immutable tags of %s in index.json; they stay as they are (%s)",
                 *(len(self.immutable), self.name, _some(self.immutable)),
             )
         if others := self.refused - self.immutable:
