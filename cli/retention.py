@@ -78,7 +78,7 @@ def run(plan_id: str | None, config: str | None, output: Output) -> None:
     """Delete the tags that the rules do not keep; what they led to goes with the next garbage collection.
 
     With --plan exactly the tags of that plan go, and none at all if a rule, a tag or a pull has come in between that
-    would change it.
+    would change it. A plan is carried out once.
 
     \b
     Examples:
@@ -92,9 +92,12 @@ def run(plan_id: str | None, config: str | None, output: Output) -> None:
             job: Callable[[Run], None] = plans.delete_now
             if plan_id is not None:
                 try:
-                    job = plans.carry_out(plans.read(store, plan_id))
+                    planned = plans.read(store, plan_id)
                 except NotFound:
                     continue
+                if planned.run:
+                    fail(output, f"{plan_id} was carried out already, by {planned.run} at {when(planned.ended)}")
+                job = plans.carry_out(planned)
             done = work(store, record, job, output, lambda _: None)
             documents.append({"store": route, **done.document()})
     if not documents:
@@ -205,7 +208,9 @@ def _tell(documents: list[dict[str, Any]], output: Output) -> None:
             output.line(f"{one['repository']}:{one['reference']}  {one['reason']}")
         verb = "would be deleted" if done["dryRun"] else "deleted"
         if done["outcome"] != "done":
-            output.failure(f"the run {done['outcome']}: {done['message']}")
+            output.failure(f"the run {done['outcome']}{': ' if done['message'] else ''}{done['message']}")
+        if done["outcome"] == "failed" and not done["removed"]:
+            continue
         output.line(f"{done['removed'].get('tag', 0)} tags {verb} in store {done['store']}")
 
 

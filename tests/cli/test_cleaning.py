@@ -113,10 +113,15 @@ def test_a_plan_is_carried_out_or_refused(server: Server) -> None:
     push(server, "team/app", "v4", "v4")
     refused = run(server, "retention", "run", "--plan", planned["plan"], status=1)
     assert "team/app:v2 would be decided otherwise now" in refused.stderr
+    assert refused.stdout == ""
     assert tags(server, "team/app") == ["other", "v1", "v2", "v3", "v4"]
     (planned,) = document(server, "retention", "plan", "--repo", "team/app")
     assert planned["deletes"] == 3
     run(server, "retention", "run", "--plan", planned["plan"])
+    last = document(server, "job", "list")[0]["id"]
+    again = run(server, "retention", "run", "--plan", planned["plan"], status=1)
+    assert f"{planned['plan']} was carried out already, by {last} at 2" in again.stderr
+    assert (again.stdout, document(server, "job", "list")[0]["id"]) == ("", last)
     assert tags(server, "team/app") == ["v3", "v4"]
     explained = document(server, "retention", "explain", "team/app:v3")
     assert (explained["decision"], explained["patterns"], explained["policy"]) == ("keep", ["^v"], ["team/**"])

@@ -6,7 +6,7 @@ import json
 import secrets
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -26,20 +26,24 @@ _KEPT = 50
 
 @dataclass(frozen=True)
 class RetentionPlan:
-    """Which tags of a store are deleted, as of `now`, in seconds since 1970: by repository, tag and digest."""
+    """Which tags of a store are deleted, as of `now`, in seconds since 1970: by repository, tag and digest.
+
+    `run` is the run that carried it out, and `ended` when it did; none and 0 before.
+    """
 
     id: str
     now: float
     rules: str
     deleted: dict[str, dict[str, str]] = field(default_factory=dict)
+    run: str = ""
+    ended: float = 0.0
 
 
 def make(store: Store, deleted: dict[str, dict[str, str]], now: float) -> RetentionPlan:
     """Keep what was decided, so that it can be carried out later."""
     moment = datetime.fromtimestamp(now, UTC).strftime("%Y%m%dT%H%M%S")
     made = RetentionPlan(f"{moment}-{secrets.token_hex(2)}", now, store.retention.fingerprint, deleted)
-    document = json.dumps({"id": made.id, "now": now, "rules": made.rules, "deleted": deleted}).encode()
-    store.storage.write(f"{_PLANS}/{made.id}", document, new_directory=True)
+    _save(store, made)
     known = list(store.storage.list(_PLANS))
     store.storage.delete(*(f"{_PLANS}/{one}" for one in known[:-_KEPT]))
     return made
@@ -49,6 +53,10 @@ def read(store: Store, plan: str) -> RetentionPlan:
     """Return a plan that was kept. Raises `NotFound`."""
     found: dict[str, Any] = json.loads(store.storage.read(f"{_PLANS}/{plan.replace('/', '-')}"))
     return RetentionPlan(**found)
+
+
+def _save(store: Store, planned: RetentionPlan) -> None:
+    store.storage.write(f"{_PLANS}/{planned.id}", json.dumps(asdict(planned)).encode(), new_directory=True)
 
 
 def deletes(made: Plan) -> dict[str, str]:
@@ -71,6 +79,8 @@ def carry_out(planned: RetentionPlan) -> Callable[[Run], None]:
         looked = [_look_again(run, name, planned) for name in planned.deleted]
         for snapshot, made in looked:
             _delete_tags(run, snapshot, made)
+        if not run.record.dry_run:
+            _save(run.store, replace(planned, run=run.record.id, ended=time.time()))
 
     return job
 
