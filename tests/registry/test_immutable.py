@@ -48,6 +48,7 @@ def test_an_immutable_tag_is_made_once(ruled: Store) -> None:
         put(ruled, "a/b", second, "v1")
     assert refused.value.status == 409
     assert refused.value.detail["tag"] == "v1"
+    assert "push under another tag" in refused.value.remedy
     assert tags.read(ruled, "a/b", "v1").digest == digests.of(first)
     assert digests.of(second).filename not in list(ruled.storage.list(paths.manifests("a/b"))), "nothing was written"
 
@@ -64,8 +65,9 @@ def test_an_immutable_tag_is_not_deleted(ruled: Store) -> None:
     """Neither itself nor with its digest, which keeps its other tags too; without the rule both can be."""
     put(ruled, "a/b", manifest(), "v1")
     put(ruled, "a/b", manifest(), "latest")
-    with pytest.raises(Denied, match="immutable"):
+    with pytest.raises(Denied, match="immutable") as refused:
         manifests.delete_tag(ruled, "a/b", "v1")
+    assert refused.value.remedy == "change the rule immutable in the retention policy of this repository"
     with pytest.raises(Denied, match="immutable"):
         manifests.delete_digest(ruled, "a/b", digests.of(manifest()))
     assert list(ruled.storage.list(paths.tags("a/b"))) == ["latest", "v1"]

@@ -73,7 +73,7 @@ def point(store: Store, name: str, fact: TagFact, update_refused: RegistryError 
         if known.digest == fact.digest:
             return before
         if store.retention.of(name).forbids_moving(fact.name):
-            raise _immutable(name, fact.name)
+            raise _immutable(name, fact.name, is_push=True)
         stood_for.append(known.digest)
         return fact.encode()
 
@@ -100,7 +100,7 @@ def refuse_moving(store: Store, name: str, tag: str, digest: Digest | None = Non
     except (ManifestUnknown, NameUnknown, Damaged):
         return
     if known.digest != digest:
-        raise _immutable(name, tag)
+        raise _immutable(name, tag, is_push=digest is not None)
 
 
 def settle(store: Store, name: str, fact: TagFact, before: Digest | None) -> None:
@@ -147,10 +147,11 @@ def unknown(store: Store, name: str, reference: str) -> ManifestUnknown:
     )
 
 
-def _immutable(name: str, tag: str) -> Denied:
+def _immutable(name: str, tag: str, *, is_push: bool) -> Denied:
+    change = "change the rule immutable in the retention policy of this repository"
     return Denied(
         f"the tag {tag!r} of {name!r} is immutable",
-        "push under another tag, or change the rule immutable in the retention policy of this repository",
+        f"push under another tag, or {change}" if is_push else change,
         status=409,
         detail={"name": name, "tag": tag},
     )
