@@ -66,7 +66,7 @@ def _look(config: Config, url: str | None, cafile: str | None) -> Iterator[Findi
     yield from checkup.machine()
     for options in (config.storage, *config.storage.sub_paths.values()):
         if options.storage_driver is None:
-            yield from checkup.root(options.root_directory)
+            yield from checkup.root(options.root_directory, dedupe=options.dedupe)
     yield _open(config)
     tls = config.http.tls
     if tls is not None and tls.cert and tls.key:

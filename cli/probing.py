@@ -28,7 +28,7 @@ def probe(config: Config) -> Iterator[Finding]:
 def _storage(config: Config) -> Iterator[Finding]:
     for path, options in stores(config):
         if options.storage_driver is None:
-            yield from checkup.root(options.root_directory)
+            yield from checkup.root(options.root_directory, dedupe=options.dedupe)
         else:
             yield _bucket(".".join(map(str, (*path, "storageDriver"))), options)
 

@@ -60,8 +60,8 @@ def machine() -> Iterator[Finding]:
         )
 
 
-def root(directory: str) -> Iterator[Finding]:
-    """Look at a directory that holds data, or where it will be made."""
+def root(directory: str, *, dedupe: bool = True) -> Iterator[Finding]:
+    """Look at a directory that holds data, or where it will be made; `dedupe` tells whether blobs are to be shared."""
     what = f"root {directory}"
     existing = Path(directory)
     while not existing.exists():
@@ -81,7 +81,7 @@ def root(directory: str) -> Iterator[Finding]:
         return
     try:
         with tempfile.TemporaryDirectory(dir=existing, prefix=".zot-doctor-") as tried:
-            yield from _abilities(what, Path(tried))
+            yield from _abilities(what, Path(tried), dedupe)
     except OSError as error:
         yield Finding(what, "bad", f"nothing can be written to {existing}: {error.strerror}", "name another directory")
 
@@ -99,7 +99,7 @@ def _space(what: str, directory: Path) -> Iterator[Finding]:
         yield Finding(what, "warning", said, "free some, or make the file system with more")
 
 
-def _abilities(what: str, directory: Path) -> Iterator[Finding]:
+def _abilities(what: str, directory: Path, dedupe: bool) -> Iterator[Finding]:
     file = directory / "file"
     begun = time.perf_counter()
     with file.open("wb") as opened:
@@ -111,13 +111,7 @@ def _abilities(what: str, directory: Path) -> Iterator[Finding]:
     if skew > _SKEW:
         said = f"its clock and this machine's differ by {skew:.0f} s"
         yield Finding(what, "warning", said, "let both follow the same time server")
-    try:
-        os.link(file, directory / "link")
-    except OSError as error:
-        said = f"it has no hard links ({error.strerror}), so each repository keeps its own copy of a blob"
-        yield Finding(what, "warning", said, "use a file system with hard links")
-    else:
-        yield Finding(what, "good", "it has hard links, so repositories share blobs")
+    yield _sharing(what, file, dedupe)
     try:
         os.setxattr(file, "user.zot.doctor", b"x")
     except (OSError, AttributeError):
@@ -126,6 +120,18 @@ def _abilities(what: str, directory: Path) -> Iterator[Finding]:
     if (directory / "FILE").exists():
         said = "it does not tell upper from lower case, so tags that differ only in that are refused"
         yield Finding(what, "warning", said, "use a file system that does")
+
+
+def _sharing(what: str, file: Path, dedupe: bool) -> Finding:
+    """Try whether there are hard links, if anybody wants them."""
+    if not dedupe:
+        return Finding(what, "good", "dedupe is off here, so each repository keeps its own copy of a blob")
+    try:
+        os.link(file, file.with_name("link"))
+    except OSError as error:
+        said = f"it has no hard links ({error.strerror}), so each repository keeps its own copy of a blob"
+        return Finding(what, "warning", said, "use a file system with hard links")
+    return Finding(what, "good", "it has hard links, so repositories share blobs")
 
 
 def _kind_of(directory: Path) -> str:

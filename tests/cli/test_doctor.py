@@ -58,6 +58,16 @@ def test_a_root_where_nothing_can_be_written() -> None:
     assert (last.state, "nothing can be written" in last.said) == ("bad", True)
 
 
+@pytest.mark.parametrize(("dedupe", "said"), [(True, "so repositories share blobs"), (False, "dedupe is off here")])
+def test_whether_blobs_are_shared(config: Path, dedupe: bool, said: str) -> None:
+    """It says so only where it is so."""
+    document = json.loads(config.read_text())
+    document["storage"]["dedupe"] = dedupe
+    config.write_text(json.dumps(document))
+    for command in (("doctor", "--config", str(config)), ("verify", "--online", str(config))):
+        assert said in run(*command).stdout
+
+
 def test_a_registry_is_seen_from_outside(config: Path, shared_server: Server) -> None:
     """A server that clients reach is good; where nobody listens is bad."""
     url = f"from outside {shared_server.url}"
