@@ -10,7 +10,7 @@ from zot.api.guard import Guard, Routes, check_guarded
 from zot.auth.actions import Action
 from zot.auth.authority import Authority
 from zot.auth.policy import Decision, OpenPolicy
-from zot.auth.principal import Principal
+from zot.auth.principal import Principal, Via
 from zot.errors import Denied, Unauthorized
 
 EXPECTED = {
@@ -110,6 +110,60 @@ def test_anonymous_is_asked_to_log_in_and_others_are_refused() -> None:
     assert known.status == 403
     expected = {"principal": "mallory", "missing": "delete", "repository": "a", "pattern": "**"}
     assert expected.items() <= known.detail.items()
+
+
+@pytest.mark.parametrize(
+    ("action", "repository", "asked", "refused"),
+    [
+        (Action.PING, None, "this registry needs a login", "'eve' may not use this registry"),
+        (Action.LIST, None, "the list of repositories needs a login", "'eve' may not list the repositories"),
+        (Action.METRICS, None, "the metrics need a login", "'eve' may not read the metrics"),
+        (Action.ACCOUNT, None, "API keys need a login", "'eve' may not manage API keys"),
+        (Action.READ, "a", "a login is needed to read repository 'a'", "'eve' may not read repository 'a'"),
+        (
+            Action.CREATE,
+            "a",
+            "a login is needed to create anything in repository 'a'",
+            "'eve' may not create anything in repository 'a'",
+        ),
+        (
+            Action.UPDATE,
+            "a",
+            "a login is needed to update tags of repository 'a'",
+            "'eve' may not update tags of repository 'a'",
+        ),
+        (
+            Action.DELETE,
+            "a",
+            "a login is needed to delete anything from repository 'a'",
+            "'eve' may not delete anything from repository 'a'",
+        ),
+    ],
+)
+def test_each_refusal_is_a_sentence(action: Action, repository: str | None, asked: str, refused: str) -> None:
+    """What was to be done is said in words, to the anonymous and to the known; of the metrics also who grants them."""
+    guard = Guard(Authority(Nothing()))
+    unknown = guard.refusal(Principal(), action, repository)
+    assert unknown is not None
+    assert unknown.reason == asked
+    known = guard.refusal(Principal("eve"), action, repository)
+    assert known is not None
+    assert known.reason == f"{refused}: nothing is allowed"
+    assert ("accessControl.metrics.users" in known.remedy) == (action is Action.METRICS)
+
+
+def test_what_a_key_is_too_narrow_for() -> None:
+    """Who may do it, but not with this key, is told of another key and not of other rights."""
+    guard = Guard(Authority(OpenPolicy()))
+    key = Principal("eve", via=Via.KEY, within=())
+    for action, repository, remedy in (
+        (Action.READ, "a", "use a key with a wider scope, or make one"),
+        (Action.METRICS, None, "use a key without scopes"),
+        (Action.ACCOUNT, None, "log in with your password"),
+    ):
+        refused = guard.refusal(key, action, repository)
+        assert isinstance(refused, Denied)
+        assert refused.remedy == remedy
 
 
 def test_routes_is_the_way(app: Flask) -> None:

@@ -178,13 +178,24 @@ def test_who_reads_everything(seed: AccessControl) -> None:
         ("charlie", Action.DELETE, "x", "**", "policies[0]"),
         ("admin", Action.DELETE, "infra/a", "infra/*", "adminPolicy, which overrides defaultPolicy"),
         ("", Action.READ, "x", "**", "anonymousPolicy"),
+        ("eve", Action.METRICS, None, None, "http.accessControl.metrics"),
     ],
 )
-def test_what_decided(seed: AccessControl, name: str, action: Action, repository: str, pattern: str, rule: str) -> None:
+def test_what_decided(
+    seed: AccessControl, name: str, action: Action, repository: str | None, pattern: str | None, rule: str
+) -> None:
     """A decision names the pattern and the part of its rules that gave it."""
     decision = seed.decide(Principal(name), action, repository)
     assert (decision.pattern, decision.rule) == (pattern, rule)
     assert decision.allowed == seed.allows(Principal(name), action, repository)
+
+
+def test_an_admin_where_no_pattern_matches() -> None:
+    """There is nothing that the admin's rights override then, and that is said."""
+    admin = {"users": ["admin"], "actions": ["read", "delete"]}
+    policy = access_control({"repositories": {"a/**": {}}, "adminPolicy": admin})
+    decision = policy.decide(Principal("admin"), Action.DELETE, "b")
+    assert decision == (True, "adminPolicy; no pattern of accessControl.repositories matches it", None)
 
 
 def test_scopes_narrow_and_never_widen(seed: AccessControl) -> None:

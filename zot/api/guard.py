@@ -10,6 +10,7 @@ from flask import Blueprint, Flask, Response, request
 from werkzeug.http import parse_cookie
 
 from zot.api import sessions
+from zot.api.refusals import denied, login_needed
 from zot.auth.actions import Action
 from zot.auth.authority import Authority
 from zot.auth.principal import ANONYMOUS, Credentials, Principal, Via
@@ -87,21 +88,12 @@ class Guard:
         authority = self.authority
         if authority.permits(principal, action, repository):
             return None
-        where = f"repository {repository!r}" if repository else "this registry"
         challenge = authority.challenge_for(principal, action, repository)
         if challenge is not None:
-            return Unauthorized(f"{action.value} on {where} needs a login", "log in, then try again", headers=challenge)
+            return login_needed(action, repository, challenge)
         decision = authority.decide(principal, action, repository)
-        return Denied(
-            f"{principal.name!r} may not {action.value} on {where}: {decision.rule}",
-            "ask its owner for that right",
-            detail={
-                "principal": principal.name,
-                "missing": action.value,
-                "repository": repository,
-                "pattern": decision.pattern,
-            },
-        )
+        beyond = authority.policy.allows(principal, action, repository)
+        return denied(principal, action, repository, decision, beyond=beyond)
 
     def _refuse_foreign(self, credentials: Credentials) -> None:
         """Raise `Denied` for what a page of another origin would change with somebody's login."""

@@ -81,7 +81,7 @@ class AccessControl:
         """Answer as `allows` does, and name the pattern and the part of it that decided."""
         allowed = self.allows(principal, action, repository)
         if repository is None:
-            return Decision(allowed, f"what accessControl says about {action.value}")
+            return Decision(allowed, _rule_on_registry(action))
         user, groups = principal.name, self.groups_of(principal.name, principal.groups)
         rules = self._rules_of(repository)
         if rules is NO_RULES:
@@ -90,7 +90,9 @@ class AccessControl:
             part, actions = _part_for(rules, user, groups)
             pattern = rules.glob.pattern
         if allowed and action not in effective(actions):
-            return Decision(True, f"adminPolicy, which overrides {part}", pattern)
+            return Decision(
+                True, f"adminPolicy; {part}" if pattern is None else f"adminPolicy, which overrides {part}", pattern
+            )
         return Decision(allowed, part, pattern)
 
     def reads_everything(self, principal: Principal) -> bool:
@@ -146,6 +148,12 @@ class AccessControl:
         if not user or not self._admin.names(user, groups):
             return NOTHING
         return self._admin.actions - {Action.DETECT}
+
+
+def _rule_on_registry(action: Action) -> str:
+    if action is Action.METRICS:
+        return "http.accessControl.metrics"
+    return "http.accessControl, for what is about no repository"
 
 
 def _part_for(rules: Rules, user: str, groups: frozenset[str]) -> tuple[str, Actions]:
