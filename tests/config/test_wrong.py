@@ -214,8 +214,22 @@ def test_what_is_wrong_is_said_in_its_line(here: Path, text: str, line: int, key
     assert problem.what
 
 
+RETAINED = "storage:\n  rootDirectory: /r\n  retention: {policies: [{repositories: '**',\n    "
+BELOW = "storage:\n  rootDirectory: /r\n  subPaths:\n    /x: {rootDirectory: /s, gc: true, retention: {policies: [\n"
+POLICY = "storage.retention.policies[0]"
+
 # The text, the line, the key, what is said: the file is valid all the same.
 DOUBTFUL = [
+    (f"{BELOW}{{repositories: ['y/**']}}]}}}}\n", 5, "storage.subPaths./x.retention.policies[0].repositories[0]", "begin with x/"),
+    (f"{BELOW}{{repositories: ['*']}}]}}}}\n", 5, "storage.subPaths./x.retention.policies[0].repositories[0]", "begin with x/"),
+    ("storage:\n  rootDirectory: /r\n  subPaths: {/x: {rootDirectory: /s, gc: true}}\n  retention:\n    policies:\n"
+     "      - repositories: [b, 'x/**']\n", 6, f"{POLICY}.repositories[1]", "storage.subPaths./x has them"),
+    (f"{RETAINED}keepTags: [{{patterns: ['release-*']}}]}}]}}\n", 4, f"{POLICY}.keepTags[0].patterns[0]",
+     "'release' and then any number of '-', or none"),
+    (f"{RETAINED}immutable: [{{patterns: ['^v*']}}]}}]}}\n", 4, f"{POLICY}.immutable[0].patterns[0]", "every tag"),
+    (f"{RETAINED}immutable: [{{except: ['v1.2*']}}]}}]}}\n", 4, f"{POLICY}.immutable[0].except[0]", "'v1.' and then"),
+    (f"{CONTROL}adminPolicy: {{users: a, actions: read}}\nextensions: {{metrics: {{}}}}\n", 4,
+     "http.accessControl.metrics", "nobody may read the metrics"),
     (f"{CONTROL}adminPolicy: {{users: [a], actions: [read],\n conditions: [{{expression: 'true'}}]}}\n", 6,
      "http.accessControl.adminPolicy.conditions", "the policy grants nothing"),
     ("storage:\n  rootDirectory: /r\n  subPaths:\n    /a: {rootDirectory: /s}\n", 4,
@@ -267,6 +281,20 @@ def test_what_is_doubtful_is_warned_of(here: Path, text: str, line: int, key: st
     problems = problems_of(text, here)
     assert all(problem.warning for problem in problems), problems
     assert any((one.line, one.key) == (line, key) and what in one.what for one in problems), problems
+
+
+@pytest.mark.parametrize(
+    "policies",
+    [
+        "{repositories: ['x/**']}", "{repositories: ['**']}", "{repositories: ['*/**', '{x,y}/a', '?/a']}",
+        "{repositories: ['**'], keepTags: [{patterns: ['^release-.*$', 'v.*', 'v[0-9]*', '\\d*']}]}",
+    ],
+)  # fmt: skip
+def test_policies_that_may_hold_are_no_doubt(here: Path, policies: str) -> None:
+    """Nothing is said of globs that names in the store may match, nor of what is clearly a regular expression."""
+    assert problems_of(f"{BELOW}{policies}]}}}}\n", here) == []
+    top = f"storage:\n  rootDirectory: /r\n  subPaths: {{/q: {{rootDirectory: /s, gc: true}}}}\n  retention: {{policies: [{policies}]}}\n"
+    assert problems_of(top, here) == []
 
 
 def test_many_nanoseconds_are_no_doubt(here: Path) -> None:

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from zot.config.model import Config
-from zot.config.rules import access, auth, extensions, http, storage
+from zot.config.rules import access, auth, extensions, http, retention, storage
 from zot.config.rules.finding import Finding
 
-RULES = (*storage.RULES, *http.RULES, *auth.RULES, *access.RULES, *extensions.RULES)
+RULES = (*storage.RULES, *retention.RULES, *http.RULES, *auth.RULES, *access.RULES, *extensions.RULES)
 
 
 def findings(config: Config) -> Iterator[Finding]:

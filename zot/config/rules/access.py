@@ -129,4 +129,14 @@ def groups(config: Config) -> Iterator[Finding]:
                 yield Finding((*_PATH, "groups", name), "it has no users", "add some", warning=True)
 
 
-RULES = (needs_a_login, globs, deciding, grants, conditions, groups)
+def metrics(config: Config) -> Iterator[Finding]:
+    """Somebody may read the metrics: with access control it is nobody unless they are named."""
+    control = config.http.access_control
+    if control is None or not config.extensions.shows_metrics:
+        return
+    if not control.metrics.users and "read" not in control.metrics.anonymous_policy:
+        remedy = "name users in http.accessControl.metrics.users"
+        yield Finding((*_PATH, "metrics"), "nobody may read the metrics", remedy, warning=True)
+
+
+RULES = (needs_a_login, globs, deciding, grants, conditions, groups, metrics)

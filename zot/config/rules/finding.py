@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
+from datetime import timedelta
 from typing import NamedTuple
 from urllib.parse import urlsplit
 
 from zot.config.model import Config
 from zot.config.nodes import KeyPath
 from zot.config.storage import StoreOptions
+
+# No delay that is shorter lasts as long as a push.
+A_PUSH = timedelta(minutes=1)
+LONGER = "use a delay longer than a push takes, such as 1h"
 
 
 class Finding(NamedTuple):

@@ -8,17 +8,14 @@ from datetime import timedelta
 
 from zot.config.model import Config
 from zot.config.nodes import KeyPath
-from zot.config.rules.finding import Finding, missing, stores
-from zot.config.storage import Retention, StoreOptions
+from zot.config.rules.finding import A_PUSH, LONGER, Finding, missing, stores
+from zot.config.storage import StoreOptions
 from zot.errors import NameInvalid
 from zot.oci.names import check_repository
 
 DRIVERS = ("s3", "gcs", "azure")
 _CACHES = ("dynamodb", "redis")
 _NONE = timedelta(0)
-# No delay that is shorter lasts as long as a push.
-_PUSH = timedelta(minutes=1)
-_LONGER = "use a delay longer than a push takes, such as 1h"
 
 
 def roots(config: Config) -> Iterator[Finding]:
@@ -92,10 +89,10 @@ def collection(config: Config) -> Iterator[Finding]:
                                     ("gc_time_window", "gcTimeWindow")):  # fmt: skip
                 if attribute in given:
                     yield Finding((*path, name), "it changes nothing while gc is off", "set gc to true", warning=True)
-        elif options.gc_delay < _PUSH:
+        elif options.gc_delay < A_PUSH:
             what = "blobs may go between their push and that of their manifest: uploads still under way may lose layers"
             refused = len(path) > 1 and options.gc_delay == _NONE
-            yield Finding((*path, "gcDelay"), what, _LONGER, warning=not refused)
+            yield Finding((*path, "gcDelay"), what, LONGER, warning=not refused)
 
 
 def collection_below(config: Config) -> Iterator[Finding]:
@@ -104,35 +101,6 @@ def collection_below(config: Config) -> Iterator[Finding]:
         if len(path) > 1 and "gc" not in options.model_fields_set:
             what = "no garbage is collected here: below subPaths gc is off unless it is asked for"
             yield Finding((*path, "gc"), what, "set gc to true, or to false if you want it so", warning=True)
-
-
-def retention(config: Config) -> Iterator[Finding]:
-    """Each policy can be reached, and is for some repositories."""
-    for path, options in stores(config):
-        yield from _retention((*path, "retention"), options.retention, options)
-
-
-def _retention(path: KeyPath, retention: Retention, options: StoreOptions) -> Iterator[Finding]:
-    if retention.delay is not None and options.gc and retention.delay < _PUSH:
-        what = "manifests may go before their tag or their index is pushed: uploads still under way may lose layers"
-        yield Finding((*path, "delay"), what, _LONGER, warning=True)
-    elif retention.delay is not None and options.gc and retention.delay < options.gc_delay:
-        what = "manifests go before their blobs may, which wait for gcDelay"
-        yield Finding((*path, "delay"), what, "use a delay that is not shorter than gcDelay", warning=True)
-    catch_all = None
-    for number, policy in enumerate(retention.policies):
-        where = (*path, "policies", number)
-        if not policy.repositories:
-            yield Finding(where, "it is for no repository", "add repositories, a list of globs", warning=True)
-        elif catch_all is not None:
-            what = f"it is never used: policies[{catch_all}] is for all repositories, and the first that matches holds"
-            yield Finding(where, what, f"move it before policies[{catch_all}]", warning=True)
-        if "**" in policy.repositories and catch_all is None:
-            catch_all = number
-        every = next((n for n, keep in enumerate(policy.keep_tags) if not keep.patterns or ".*" in keep.patterns), None)
-        for later in range(every + 1 if every is not None else len(policy.keep_tags), len(policy.keep_tags)):
-            what = f"it is never used: keepTags[{every}] is for all tags, and the first that matches holds"
-            yield Finding((*where, "keepTags", later), what, f"move it before keepTags[{every}]", warning=True)
 
 
 def drivers(config: Config) -> Iterator[Finding]:
@@ -177,4 +145,4 @@ def caches(config: Config) -> Iterator[Finding]:
             yield Finding((*path, "remoteCache"), what, "leave it out: this registry needs no cache of blobs")
 
 
-RULES = (roots, roots_apart, routes, collection, collection_below, retention, drivers, caches)
+RULES = (roots, roots_apart, routes, collection, collection_below, drivers, caches)
