@@ -105,8 +105,9 @@ def _find(asked: str | None, deep: bool) -> list[Key]:
     if not asked:
         return [key for key in keys if deep or not _above(key.path)]
     exact = [key for key in keys if _is_called(key.path, asked)]
+    exact = exact or [key for key in keys if key.path.lower().endswith(f".{asked.lower()}")]
     below = [key for key in keys for one in exact if _above(key.path) == one.path or (deep and _is_in(key, one))]
-    return [*exact, *below] or [key for key in keys if key.path.lower().endswith(f".{asked.lower()}")]
+    return [*exact, *below]
 
 
 def _is_called(path: str, asked: str) -> bool:

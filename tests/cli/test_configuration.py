@@ -145,6 +145,9 @@ def test_explain() -> None:
     assert below[:2] == ["storage.subPaths", "storage.subPaths.<name>.rootDirectory"]
     assert not any(name.startswith("storage.subPaths.<name>.retention.") for name in below)
     assert run("config", "explain", "storage.subPaths./fast.gc").stdout.startswith("storage.subPaths.<name>.gc\n")
+    for whole, short in (("storage.subPaths", "subpaths"), ("http.accessControl", "accessControl")):
+        assert run("config", "explain", short).stdout == run("config", "explain", whole).stdout
+        assert run("config", "explain", "--all", short).stdout == run("config", "explain", "--all", whole).stdout
     unknown = run("config", "explain", "storage.gcDelai")
     assert (unknown.exit_code, "did you mean storage.gcDelay?" in unknown.stderr) == (1, True)
     assert "Required" in run("config", "explain", "htpasswd.path").stdout
