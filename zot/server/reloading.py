@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from zot.config import Config, ConfigError
-from zot.config.changes import changes, side_files
+from zot.config.changes import Changes, changes, side_files
 from zot.config.publication import Live
 from zot.errors import StartupError
 from zot.server.stamps import stamp
@@ -57,9 +57,16 @@ class Reloading:
         self._config = changed.config
         self._seen = {file: self._seen.get(file, stamp) for file, stamp in self._look().items()}
         self._tell(changed.config)
-        log.warning("the configuration was read again: %s", ", ".join(changed.taken) or "no key changed")
-        if changed.waiting:
-            log.warning("these changes wait for a restart: %s", ", ".join(changed.waiting))
+        _say(changed)
 
     def _look(self) -> dict[str, object]:
         return {file: stamp(file) for file in (self._source.file, *side_files(self._config))}
+
+
+def _say(changed: Changes) -> None:
+    """Log what has become of a valid file, in one line: a warning if something in it does not hold yet."""
+    parts = [", ".join(changed.taken)] if changed.taken else []
+    if changed.waiting:
+        parts.append(f"these changes wait for a restart: {', '.join(changed.waiting)}")
+    level = logging.WARNING if changed.waiting else logging.INFO
+    log.log(level, "the configuration was read again: %s", "; ".join(parts) or "no key changed")
