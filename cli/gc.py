@@ -10,17 +10,17 @@ import click
 
 from cli.configuration import config_option
 from cli.jobs import FAILED, age, chosen, opened, work
-from cli.output import Output, output_options
-from cli.store import human_size, repository_argument
+from cli.output import Output, counted, output_options
+from cli.store import human_size, repository_argument, when
 from zot.gc import passes
 from zot.gc.cleaning import Cleaned
+from zot.gc.planning import Kind, Waiting
 from zot.gc.scrubbing import Scrubbed
 from zot.jobs import kinds, records
 from zot.jobs.records import Record
 from zot.jobs.running import Run
+from zot.registry.retention import Retention
 from zot.registry.stores import DEFAULT
-
-_PLURALS = {"repository": "repositories", "leftover": "leftovers"}
 
 
 @click.group()
@@ -42,7 +42,8 @@ def gc() -> None:
 def run(dry_run: bool, repo: str | None, config: str | None, output: Output) -> None:
     """Collect garbage now, by the rules of the configuration, whether the server runs or not.
 
-    Whatever is removed is listed with its size and the reason. A dry run goes the same way up to the removal.
+    Whatever is removed is listed with its size and the reason: a manifest as such, without a size, and then the blob
+    that holds it. What is too young to go is counted. A dry run goes the same way up to the removal.
 
     \b
     Examples:
@@ -64,6 +65,7 @@ def run(dry_run: bool, repo: str | None, config: str | None, output: Output) -> 
             status = max(status, 0 if done.outcome == "done" else FAILED)
             documents.append({"store": route, **done.document(), "listed": listing.items})
             if not output.json:
+                listing.tell_waiting(store.retention)
                 _conclude(done, prefix, output)
     if output.json:
         output.document(documents)
@@ -75,6 +77,9 @@ def run(dry_run: bool, repo: str | None, config: str | None, output: Output) -> 
 @output_options
 def status(config: str | None, output: Output) -> None:
     """Show when garbage was last collected, what became of it, and what is waiting.
+
+    TO LOOK AT is the number of repositories where something was pushed, moved or deleted, long enough ago by gcDelay
+    and delay: the next run looks at them, and may find that nothing has to go.
 
     \b
     Example:
@@ -100,10 +105,12 @@ class _Listing:
         self._output = output
         self._prefix = prefix
         self.items: list[dict[str, Any]] = []
+        self._waiting: list[Waiting] = []
 
     def add(self, done: Cleaned | Scrubbed) -> None:
         """Take in what became of a repository."""
         assert isinstance(done, Cleaned), "nothing is scrubbed here"
+        self._waiting += done.plan.waiting.values()
         for one in done.removed:
             reason = one.why or one.reason.value
             if self._output.json:
@@ -112,6 +119,21 @@ class _Listing:
             else:
                 where = done.plan.name if one.reference == done.plan.name else f"{done.plan.name} {one.reference}"
                 self._output.line(f"{self._prefix}{one.kind.value:<10} {where}  {human_size(one.size)}  {reason}")
+
+    def tell_waiting(self, rules: Retention) -> None:
+        """Say how much is too young to go, and when the first of it is old enough."""
+        if not self._waiting:
+            return
+        manifests = sum(one.kind is Kind.MANIFEST for one in self._waiting)
+        blobs = len(self._waiting) - manifests
+        counts = [counted(manifests, "manifest")] if manifests else []
+        if blobs:
+            counts.append(f"{counted(blobs, 'blob')} ({human_size(sum(one.size for one in self._waiting))})")
+        first = when(min(one.until for one in self._waiting))
+        self._output.note(
+            f"{self._prefix}{' and '.join(counts)} may go later, from {first} on"
+            f" (gcDelay {age(rules.gc_delay)}, delay {age(rules.delay)})"
+        )
 
 
 def _only(repository: str) -> Any:
@@ -126,21 +148,14 @@ def _conclude(done: Record, prefix: str, output: Output) -> None:
         output.note(f"{prefix}warning: {problem}")
     if done.outcome != "done":
         output.failure(f"the run {done.outcome}{': ' if done.message else ''}{done.message}; what it did stays")
-    counts = ", ".join(f"{count} {_plural(kind, count)}" for kind, count in sorted(done.removed.items())) or "nothing"
+    counts = ", ".join(counted(count, kind) for kind, count in sorted(done.removed.items())) or "nothing"
     verb = "would remove" if done.dry_run else "removed"
-    output.line(
-        f"{prefix}{verb} {counts}: {human_size(done.freed)}"
-        f" in {done.repositories} {_plural('repository', done.repositories)}"
-    )
+    output.line(f"{prefix}{verb} {counts}: {human_size(done.freed)} in {counted(done.repositories, 'repository')}")
 
 
 def _switch(route: str) -> str:
     where = "storage" if route == DEFAULT else f"storage.subPaths.{route}"
     return f"set {where}.gc to true if it should"
-
-
-def _plural(kind: str, count: int) -> str:
-    return kind if count == 1 else _PLURALS.get(kind, f"{kind}s")
 
 
 class _State(NamedTuple):

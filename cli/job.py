@@ -10,7 +10,7 @@ import click
 
 from cli.configuration import config_option
 from cli.jobs import FAILED, age, opened
-from cli.output import Output, output_options
+from cli.output import Output, counted, output_options
 from cli.store import human_size
 from zot.jobs import records
 from zot.jobs.records import Record
@@ -96,7 +96,8 @@ def _show(route: str, record: Record, output: Output) -> None:
     if total > len(rows):
         output.line(f"and {total - len(rows)} more, which are in the log")
     verb = "would remove" if record.dry_run else "removed"
-    output.line(f"{verb} {total} things in {record.repositories} repositories: {human_size(record.freed)}")
+    where = counted(record.repositories, "repository")
+    output.line(f"{verb} {counted(total, 'thing')} in {where}: {human_size(record.freed)}")
 
 
 def _row(route: str, record: Record) -> list[Any]:

@@ -71,6 +71,13 @@ class Output:
             yield lambda done: shown.advance(task, done)
 
 
+def counted(count: int, noun: str) -> str:
+    """Return so many of something in words."""
+    if count != 1:
+        noun = f"{noun[:-1]}ies" if noun.endswith("y") else f"{noun}s"
+    return f"{count} {noun}"
+
+
 def camel(value: Any) -> Any:
     """Return plain values with the keys of all maps in camelCase, as every document has them."""
     if isinstance(value, dict):

@@ -12,7 +12,7 @@ import click
 
 from cli.configuration import config_option
 from cli.jobs import FAILED, age, chosen, fail, opened, work
-from cli.output import Output, output_options
+from cli.output import Output, counted, output_options
 from cli.store import Reference, human_size, reference_argument, repository_argument, when
 from zot.gc import cleaning, clock
 from zot.gc.deciding import Decision
@@ -190,9 +190,8 @@ def _since(moment: str) -> str:
 
 
 def _conclude(document: dict[str, Any], prefix: str, output: Output) -> None:
-    summary = (
-        f"{document['deletes']} of {len(document['tags'])} tags would go, and {human_size(document['frees'])} with them"
-    )
+    share = f"{document['deletes']} of {counted(len(document['tags']), 'tag')}"
+    summary = f"{share} would go, and {human_size(document['frees'])} with them"
     how = f"zot retention run --plan {document['plan']}"
     output.line(
         f"{prefix}plan {document['plan']}: {summary}" + (f"; carry it out with {how}" if document["deletes"] else "")
@@ -211,7 +210,7 @@ def _tell(documents: list[dict[str, Any]], output: Output) -> None:
             output.failure(f"the run {done['outcome']}{': ' if done['message'] else ''}{done['message']}")
         if done["outcome"] == "failed" and not done["removed"]:
             continue
-        output.line(f"{done['removed'].get('tag', 0)} tags {verb} in store {done['store']}")
+        output.line(f"{counted(done['removed'].get('tag', 0), 'tag')} {verb} in store {done['store']}")
 
 
 def _ago(moment: float) -> str:

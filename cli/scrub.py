@@ -9,7 +9,7 @@ import click
 
 from cli.configuration import config_option
 from cli.jobs import FAILED, chosen, opened, work
-from cli.output import Output, output_options
+from cli.output import Output, counted, output_options
 from cli.store import human_size, repository_argument
 from zot.gc import passes
 from zot.gc.cleaning import Cleaned
@@ -86,6 +86,7 @@ def _tell(done: Record, rows: list[list[Any]], output: Output) -> None:
         output.table(["REPOSITORY", "TAG", "STATUS", "AFFECTED BLOB", "ERROR"], rows)
     if done.outcome != "done":
         output.failure(f"the run {done.outcome}{': ' if done.message else ''}{done.message}")
-    read = f"{done.notes.get('manifests', 0)} manifests and {done.notes.get('blobs', 0)} blobs"
+    read = f"{counted(done.notes.get('manifests', 0), 'manifest')} and {counted(done.notes.get('blobs', 0), 'blob')}"
     size = human_size(done.notes.get("bytes", 0))
-    output.line(f"read {read}, {size}, in {done.repositories} repositories: {len(rows)} problems")
+    where = counted(done.repositories, "repository")
+    output.line(f"read {read}, {size}, in {where}: {counted(len(rows), 'problem')}")

@@ -98,6 +98,26 @@ def test_a_dry_run_says_what_a_run_then_does(server: Server) -> None:
     assert "set storage.gc to true" in run(server, "gc", "run", "--repo", "dry").stderr
 
 
+def test_what_waits_is_said(server: Server, tmp_path: Path) -> None:
+    """What is too young to go is counted, with the time from which on it goes; quiet says nothing of it."""
+    push(server, "waits", "latest", "old layer of waits")
+    push(server, "waits", "latest", "new layer of waits")
+    given = json.loads((server.root.parent / "config.json").read_text())
+    given["storage"] |= {"gcDelay": "2h", "retention": {"delay": "3h"}}
+    (tmp_path / "config.json").write_text(json.dumps(given))
+    command = ("gc", "run", "--repo", "waits", "--dry-run", "--config", str(tmp_path / "config.json"))
+    done = subprocess.run(zot(*command), capture_output=True, text=True, env=environment(), check=True)
+    assert done.stdout == "would remove nothing: 0 B in 1 repository\n"
+    assert "\n1 manifest may go later, from 2" in done.stderr
+    assert "(gcDelay 2h, delay 3h)" in done.stderr
+    given["storage"]["retention"] = {"delay": "0s"}
+    (tmp_path / "config.json").write_text(json.dumps(given))
+    done = subprocess.run(zot(*command), capture_output=True, text=True, env=environment(), check=True)
+    assert "2 blobs (" in done.stderr
+    done = subprocess.run(zot(*command, "--quiet"), capture_output=True, text=True, env=environment(), check=True)
+    assert "later" not in done.stderr
+
+
 def test_a_plan_is_carried_out_or_refused(server: Server) -> None:
     """What the plan says goes and nothing else; a push in between makes it void, and then nothing goes."""
     for tag in ("v1", "v2", "v3", "other"):
@@ -140,7 +160,7 @@ def test_scrub_finds_damage_and_lets_it_be_pushed_anew(server: Server) -> None:
     """A changed byte: tag and blob are named, it leaves with 1, the server answers 404, and a push mends it."""
     push(server, "decayed", "latest", "precious")
     digest = digest_of(b"precious")
-    assert run(server, "scrub", "run", "--repo", "decayed").stdout.endswith("in 1 repositories: 0 problems\n")
+    assert run(server, "scrub", "run", "--repo", "decayed").stdout.endswith("in 1 repository: 0 problems\n")
     (server.root / "decayed/blobs/sha256" / digest.partition(":")[2]).write_bytes(b"Precious")
     done = run(server, "scrub", "run", "--repo", "decayed", status=1)
     assert "latest" in done.stdout

@@ -186,7 +186,7 @@ def _waiting(store: Store, name: str) -> _Waiting:
 def _wait(store: Store, plan: Plan, now: float) -> None:
     """Note when to look again, and still for what was waited for before and was not looked at."""
     before = _waiting(store, plan.name)
-    after = _Waiting(plan.due, None if plan.due < NEVER and plan.is_whole else plan.young)
+    after = _Waiting(plan.due, None if plan.due < NEVER and plan.is_whole else frozenset(plan.waiting))
     if not plan.is_whole and before.until > now:
         after = _Waiting(min(before.until, plan.due), _together(before.about, after.about))
     if after == before:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import NamedTuple
 
@@ -48,11 +48,19 @@ class Removal(NamedTuple):
     why: str = ""
 
 
+class Waiting(NamedTuple):
+    """A manifest or blob that goes at `until`, unless somebody cares for it before; `size` is a blob's, in bytes."""
+
+    kind: Kind
+    size: int
+    until: float
+
+
 @dataclass(frozen=True)
 class Plan:
     """What is done to a repository, in this order, and when it is worth while to look again.
 
-    `kept` are the manifests that were taken into account. What is too young now is in `young`; if `is_whole`, the
+    `kept` are the manifests that were taken into account. What is too young now is in `waiting`; if `is_whole`, the
     rest of the repository was looked at as well.
     """
 
@@ -62,7 +70,7 @@ class Plan:
     kept: frozenset[Digest]
     due: float = NEVER
     problems: tuple[str, ...] = ()
-    young: frozenset[Digest] = frozenset()
+    waiting: Mapping[Digest, Waiting] = field(default_factory=dict)
     is_whole: bool = True
 
     @property
@@ -88,7 +96,7 @@ class _Planner:
         self._tags: dict[Digest, set[str]] = defaultdict(set)
         self._removals: list[Removal] = []
         self._due = NEVER
-        self._young: set[Digest] = set()
+        self._waiting: dict[Digest, Waiting] = {}
 
     def plan(self, suspended: str) -> Plan:
         """Decide on tags, then on manifests until nothing more goes, then on blobs."""
@@ -120,7 +128,7 @@ class _Planner:
             frozenset(self._alive),
             self._due,
             snapshot.problems,
-            frozenset(self._young),
+            self._waiting,
             is_whole=not snapshot.held,
         )
 
@@ -140,7 +148,7 @@ class _Planner:
                 self._come_back(kept[digest])
                 continue
             cared = self._snapshot.cared(digest)
-            if self._is_old(digest, cared, self._rules.delay):
+            if self._is_old(digest, Waiting(Kind.MANIFEST, 0, cared + self._rules.delay)):
                 yield digest, reason, cared
 
     def _reason(self, digest: Digest, node: Node) -> Reason | None:
@@ -183,18 +191,20 @@ class _Planner:
             if digest in named:
                 continue
             found = self._snapshot.look(digest)
-            if found is not None and self._is_old(digest, found.modified, self._rules.gc_delay):
+            if found is None:
+                continue
+            if self._is_old(digest, Waiting(Kind.BLOB, found.size, found.modified + self._rules.gc_delay)):
                 self._removals.append(
                     Removal(Kind.BLOB, str(digest), digest, found.size, Reason.UNREFERENCED, found.modified)
                 )
                 going += 1
         return len(blobs) - going
 
-    def _is_old(self, digest: Digest, cared: float, delay: float) -> bool:
-        if cared + delay <= self._now:
+    def _is_old(self, digest: Digest, waiting: Waiting) -> bool:
+        if waiting.until <= self._now:
             return True
-        self._young.add(digest)
-        self._come_back(cared + delay)
+        self._waiting[digest] = waiting
+        self._come_back(waiting.until)
         return False
 
     def _come_back(self, when: float) -> None:
