@@ -102,24 +102,43 @@ def parse(text: str) -> Reference:
 
 def repository_argument(text: str) -> str:
     """Read the name of a repository that was typed. Raises `click.BadParameter`, which is wrong use."""
-    return _typed(names.check_repository, text)
+    return _typed(names.check_repository, text, lambda found: found.repository)
 
 
 def tag_argument(text: str) -> str:
     """Read a tag that was typed. Raises `click.BadParameter`."""
-    return _typed(names.check_tag, text)
+    return _typed(names.check_tag, text, lambda _: "")
 
 
 def reference_argument(text: str) -> Reference:
     """Read what `parse` reads. Raises `click.BadParameter`."""
-    return _typed(parse, text)
+    return _typed(parse, text, _written)
 
 
-def _typed(read: Callable[[str], T], text: str) -> T:
+def _typed(read: Callable[[str], T], text: str, shorter: Callable[[Reference], str]) -> T:
+    """Read what was typed; `shorter` is what to type of a reference as clients take it, nothing if that is no help."""
     try:
         return read(text)
     except RegistryError as error:
-        raise click.BadParameter(f"{error.reason}; {error.remedy}") from None
+        found = _as_clients_have_it(text)
+        hint = shorter(found) if found else ""
+        raise click.BadParameter(f"{text!r}: write {hint}" if hint else f"{error.reason}; {error.remedy}") from None
+
+
+def _as_clients_have_it(text: str) -> Reference | None:
+    """Read a reference that may begin with the host and port of a registry; None if it is none."""
+    host, slash, rest = text.partition("/")
+    try:
+        return parse(rest if slash and ":" in host else text)
+    except RegistryError:
+        return None
+
+
+def _written(reference: Reference) -> str:
+    name, wanted = reference
+    if wanted is None:
+        return name
+    return f"{name}:{wanted}" if isinstance(wanted, str) else f"{name}@{wanted}"
 
 
 def human_size(size: float) -> str:

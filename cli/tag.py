@@ -8,7 +8,17 @@ import click
 
 from cli.configuration import config_option, read
 from cli.output import Output, output_options
-from cli.store import human_size, open_store, open_to_change, repository_argument, require_store, tag_argument, when
+from cli.store import (
+    Reference,
+    human_size,
+    open_store,
+    open_to_change,
+    reference_argument,
+    repository_argument,
+    require_store,
+    tag_argument,
+    when,
+)
 from zot.errors import ManifestUnknown, StartupError
 from zot.logs import note_change
 from zot.registry import manifests, tags
@@ -56,26 +66,30 @@ def list_tags(repository: str, after: str, limit: int, config: str | None, outpu
 
 
 @tag.command("delete")
-@click.argument("repository", metavar="REPO", type=repository_argument)
-@click.argument("names_", metavar="TAG...", nargs=-1, required=True, type=tag_argument)
+@click.argument("reference", metavar="REPO[:TAG]", type=reference_argument)
+@click.argument("names_", metavar="[TAG]...", nargs=-1, type=tag_argument)
 @click.option("--yes", "-y", is_flag=True, help="Don't ask.")
 @config_option
 @output_options
-def delete_tags(repository: str, names_: tuple[str, ...], yes: bool, config: str | None, output: Output) -> None:
+def delete_tags(reference: Reference, names_: tuple[str, ...], yes: bool, config: str | None, output: Output) -> None:
     """Take tags away from a repository; the images stay until garbage is collected.
 
-    All tags must be there, or none is taken away. On a terminal it asks first.
+    All tags must be there, or none is taken away. It asks first; where nobody can answer it takes --yes.
 
     \b
     Examples:
       zot tag delete team/app v1
+      zot tag delete team/app:v1
       zot tag delete team/app v1 v2 --yes --output json
     """
-    name, chosen = repository, read(config, output)
+    name, names_ = _named(reference, names_)
+    chosen = read(config, output)
     require_store(chosen)
     store = open_to_change(chosen).of(name)
     known = [_there(store, name, one) for one in dict.fromkeys(names_)]
-    if not yes and not output.json and sys.stdin.isatty():
+    if not yes:
+        if not sys.stdin.isatty():
+            raise click.UsageError("Nobody can be asked here; add --yes to delete without being asked.")
         listed = ", ".join(fact.name for fact in known)
         click.confirm(f"Take {listed} away from {name}?", abort=True, err=True)
     for fact in known:
@@ -84,6 +98,15 @@ def delete_tags(repository: str, names_: tuple[str, ...], yes: bool, config: str
         output.note(f"deleted {name}:{fact.name}")
     if output.json:
         output.document({"repository": name, "deleted": [_document(fact) for fact in known]})
+
+
+def _named(reference: Reference, others: tuple[str, ...]) -> tuple[str, tuple[str, ...]]:
+    """Return the repository and the tags that were named, in either form. Raises `click.UsageError`."""
+    name, first = reference
+    named = (first, *others) if isinstance(first, str) else others
+    if not named or not isinstance(first, str | None):
+        raise click.UsageError(f"Name tags: zot tag delete {name} TAG...")
+    return name, named
 
 
 def _read(store: Store, name: str, tag: str) -> TagFact | None:

@@ -112,7 +112,7 @@ def test_a_port_in_use(tmp_path: Path) -> None:
         port = other.getsockname()[1]
         line = refused(tmp_path, f'{{"rootDirectory": "{tmp_path}/r"}}', f'{{"port": {port}}}')
     assert f"port {port} of 127.0.0.1 is in use" in line
-    assert "choose another http.port" in line
+    assert "choose another http.port or --port" in line
 
 
 def test_an_address_of_another_machine(tmp_path: Path) -> None:

@@ -20,6 +20,7 @@ from zot.oci.media_types import OCI_INDEX, OCI_MANIFEST
 
 CONFIG = json.dumps({"os": "linux", "architecture": "amd64"}).encode()
 LAYER = b"0123456789" * 20_000
+DIGEST = digest_of(LAYER)
 
 
 class Filled(NamedTuple):
@@ -113,9 +114,14 @@ def test_a_deleted_tag_is_gone(filled: Filled) -> None:
     refused = run("tag", "delete", "a/app", "v1", "v9", "--config", filled.config)
     assert (refused.returncode, "a/app has no tag 'v9', so nothing is deleted" in refused.stderr) == (1, True)
     assert len(read("tag", "list", "a/app", "--config", filled.config)["tags"]) == 2
-    assert read("tag", "delete", "a/app", "v1", "--config", filled.config)["deleted"][0]["tag"] == "v1"
+    unasked = run("tag", "delete", "a/app", "v1", "--config", filled.config)
+    assert (unasked.returncode, "add --yes" in unasked.stderr) == (2, True)
+    assert len(read("tag", "list", "a/app", "--config", filled.config)["tags"]) == 2
+    assert read("tag", "delete", "a/app", "v1", "--yes", "--config", filled.config)["deleted"][0]["tag"] == "v1"
     assert [tag["tag"] for tag in read("tag", "list", "a/app", "--config", filled.config)["tags"]] == ["v2"]
     assert read("image", "show", f"a/app@{filled.digest}", "--config", filled.config)[0]["tags"] == ["v2"]
+    deleted = read("tag", "delete", "b:v1", "v2", "--yes", "--config", filled.config)["deleted"]
+    assert [one["tag"] for one in deleted] == ["v1", "v2"]
 
 
 def test_space_is_told(filled: Filled) -> None:
@@ -152,6 +158,12 @@ def test_what_is_not_there_is_one_line(tmp_path: Path, arguments: tuple[str, ...
         (("tag", "delete", "a", "b c"), "is not a tag"),
         (("image", "show", "BAD NAME"), "can't name a repository"),
         (("image", "show", "a@sha256:1"), "is not a digest"),
+        (("tag", "delete", "a"), "zot tag delete a TAG..."),
+        (("tag", "delete", f"a@{DIGEST}", "v1"), "zot tag delete a TAG..."),
+        (("tag", "list", "team/app:v5"), "'team/app:v5': write team/app"),
+        (("tag", "list", "127.0.0.1:5000/team/app:v5"), "v5': write team/app"),
+        (("image", "show", "127.0.0.1:5000/team/app:v5"), "v5': write team/app:v5"),
+        (("image", "show", f"localhost:5000/a@{DIGEST}"), f"write a@{DIGEST}"),
         (("layout", "sync", "UPPER"), "can't name a repository"),
         (("gc", "run", "--repo", "UPPER"), "can't name a repository"),
         (("scrub", "run", "--repo", "UPPER"), "can't name a repository"),

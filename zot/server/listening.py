@@ -62,7 +62,7 @@ def _explain(error: OSError, address: str, port: int) -> StartupError:
     if error.errno == errno.EADDRINUSE:
         return StartupError(
             f"port {port} of {address} is in use by another program",
-            "stop that one, or choose another http.port (0 lets the system choose)",
+            "stop that one, or choose another http.port or --port (0 lets the system choose)",
         )
     if error.errno == errno.EADDRNOTAVAIL:
         return StartupError(f"{address} is not an address of this machine", "change http.address")
