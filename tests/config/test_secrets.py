@@ -98,6 +98,7 @@ def test_a_secret_is_masked(tmp_path: Path, key: Key) -> None:
         '{"storag": {"a": [["CANARY"]]}}',
         '{"cache": "redis://user:CANARY@host"}',
         '{"headers": {"CANARY": 1}}',
+        '{"credentials": "CANARY"}',
     ],
 )
 def test_a_secret_in_a_broken_file_is_not_shown(tmp_path: Path, text: str) -> None:

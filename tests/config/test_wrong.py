@@ -61,6 +61,8 @@ WRONG = [
     (f"{CONTROL}anonymousPolicy: [read]\n", 5, "http.accessControl.anonymousPolicy",
      "move it to http.accessControl.repositories.<name>.anonymousPolicy"),
     (f"{AUTH}htpasswd: {{path: here, apikey: true}}\n", 4, "http.auth.htpasswd.apikey", "move it to http.auth.apikey"),
+    ("clientid: c\n", 2, "clientid", "move it to http.auth.openid.providers.<name>.clientid"),
+    ("server: {}\n", 2, "server", "leave it out"),
     ("htpassword: {path: here}\n", 2, "htpassword", "did you mean http.auth.htpasswd?"),
     (f"{AUTH}path: here\n", 4, "http.auth.path", "move it to http.auth.htpasswd.path"),
     ("http: 8080\n", 2, "http", "use a section with keys of its own"),

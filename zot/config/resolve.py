@@ -183,7 +183,7 @@ class Resolver:
 
     def _hide_what_may_be_secret(self, entry: Entry) -> None:
         """Hide the values in a key that nobody knows which look like secrets by their name or themselves."""
-        if may_be_secret(entry.name, self._top):
+        if may_be_secret(entry.name, self._top, one_value=isinstance(entry.value, Scalar)):
             self._hide(entry.value, keys=True)
             return
         self._count(entry.value)

@@ -39,32 +39,34 @@ def explain_unknown(
     if is_name:
         return "there is no such key here", f"leave it out, or see where there is one: zot config explain {name}"
     everywhere = {other for key in all_keys(top) for other in _names(key.setting)}
-    similar = get_close_matches(lower, sorted(everywhere), n=_MOST_PLACES, cutoff=0.8)
+    similar = get_close_matches(lower, sorted(everywhere), n=_MOST_PLACES, cutoff=0.85)
     if proposals := [places for one in similar if (places := _places(one, around, top))]:
         outermost = min(proposals, key=lambda places: places[0].count("."))
         return "there is no such key", f"did you mean {_either(outermost)}?"
     return "there is no such key", "leave it out"
 
 
-def may_be_secret(name: str, top: type[Section]) -> bool:
-    """Tell whether a key that is not known where it stands may hold a secret.
+def may_be_secret(name: str, top: type[Section], *, one_value: bool) -> bool:
+    """Tell whether a key that is not known where it stands may hold a secret; `one_value` if it is no section.
 
-    It may if a key of that name does elsewhere, or none is called so and the name is like that of a secret.
+    It may if a key of that name does elsewhere, or if the name is like that of a secret and nothing else is called so.
     """
     lower = name.lower()
     called = [key.setting for key in all_keys(top) if lower in _names(key.setting)]
     if called:
-        return any(setting.secret for setting in called)
+        is_section = all(setting.shape.section for setting in called)
+        return any(setting.secret for setting in called) or (one_value and is_section and looks_secret(name))
     secrets = {key.setting.name.lower() for key in all_keys(top) if key.setting.secret}
     return looks_secret(name) or bool(get_close_matches(lower, secrets, n=1, cutoff=0.7))
 
 
 def _places(lower: str, around: tuple[str, ...], top: type[Section]) -> list[str]:
     """Return the places of a name that are nearest to where it was written; none if that is far or says nothing."""
+    called = [key for key in all_keys(top) if lower in _names(key.setting)]
+    useful = [key for key in called if not key.needless and not key.path.startswith(_RIGHTS)]
     found: dict[int, list[str]] = {}
-    for key in all_keys(top):
-        if lower in _names(key.setting) and not key.needless and not key.path.startswith(_RIGHTS):
-            found.setdefault(_distance(key, around), []).append(key.path)
+    for key in [key for key in useful if key.acted_on] or useful:
+        found.setdefault(_distance(key, around), []).append(key.path)
     nearest = min(found, default=0)
     if not found or len(found[nearest]) > _MOST_PLACES or (lower in _COMMON and nearest > 1):
         return []
