@@ -439,6 +439,7 @@ def test_immutable_tags_stay(
     for prune in (False, True):
         outcome = keeper.attend("a", prune=prune)
         assert outcome.immutable == {"moves", "goes"} <= outcome.refused
+        assert outcome.deleted == set(), "what they stand for stays too"
         assert "2 immutable tags of a in index.json; they stay as they are (goes, moves)" in caplog.text
         assert "--prune" not in caplog.text
     assert keeper.attend("a", prune=True).refused == set()

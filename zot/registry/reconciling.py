@@ -181,6 +181,7 @@ def move_and_delete(
     """Do the moves and deletions of what still is as it is in `ours`.
 
     With `unless_marked` they end at the first sign that somebody pushes or deletes meanwhile; False if so.
+    Manifests that a tag still stands for, or an index lists, stay, and are taken out of `changes.deleted`.
     """
     gone_tags = [key for key in changes.deleted if ":" not in key]
     for batch in _batches([*changes.moved, *gone_tags]):
@@ -203,6 +204,7 @@ def move_and_delete(
                     return False
                 needed += [digest for digest in some if not manifests.let_go(store, name, digest)]
         if len(needed) == len(left):
+            changes.deleted.difference_update(map(str, needed))
             break
         left = needed
     return True
