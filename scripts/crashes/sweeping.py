@@ -44,7 +44,9 @@ def sweep(config: Path) -> int:
     for _, opened in stores.by_route():
         store = replace(opened, retention=Retention())
         for name in list(repositories.names(store)):
-            clean(store, name, later, dry_run=False, go_on=lambda: None, rest=0)
+            # The fact of an index whose push was killed goes last, and what it held goes in the next pass.
+            while clean(store, name, later, dry_run=False, go_on=lambda: None, rest=0).removed:
+                pass
         drop_leftovers(store, _Patient(), later)
         left = [name for name, _ in store.storage.uploads()]
         left += [one.name for one in store.storage.leftovers(later, shared=paths.CONTENT)]

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from scripts.crashes import operations, sweeping
 from scripts.crashes.book import Broken
+from scripts.history.client import digest_of
+from zot.oci import digest as digests
+from zot.registry import facts, paths
 
 
 @pytest.fixture
@@ -19,6 +23,8 @@ def config(tmp_path: Path) -> Path:
     store = operations.open_store(root)
     with store.storage.upload("abandoned", create=True) as upload:
         upload.write(b"half")
+    lone = facts.encode_children((digests.parse(digest_of(operations.IMAGES[1])),))
+    store.storage.write(paths.index("a", digests.of(b"an index that never came")), lone, new_directory=True)
     own = root / "_zot-blobs"
     (own / "tmp/half-written").write_bytes(b"half")
     (own / "content/sha256/ab").mkdir(parents=True, exist_ok=True)
@@ -40,7 +46,7 @@ def test_a_collection_that_leaves_something_is_found_out(
     config: Path, monkeypatch: pytest.MonkeyPatch, left_out: str
 ) -> None:
     """If a part of the collection did nothing the tool would say so."""
-    monkeypatch.setattr(sweeping, left_out, lambda *_, **__: None)
+    monkeypatch.setattr(sweeping, left_out, lambda *_, **__: SimpleNamespace(removed=()))
     with pytest.raises(Broken, match="a collection leaves"):
         sweeping.sweep(config)
 
