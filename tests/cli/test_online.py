@@ -93,10 +93,11 @@ def test_certificates(tmp_path: Path) -> None:
 
 
 def test_users(tmp_path: Path) -> None:
-    """How many users a file has, and every line that is none, or of which nobody can make use."""
+    """How many users a file has, every line that is none or of no use, and to whom rights are given that is no user."""
     lines = ["alice:$2b$05$" + "." * 53, "bob:$apr1$x$y", "no colon", "# a remark", "", "alice:$6$x$y"]
     (tmp_path / "users").write_text("\n".join(lines))
-    http = {"auth": {"htpasswd": {"path": str(tmp_path / "users")}}}
+    rules = {"team/**": {"policies": [{"users": ["alice", "carol"], "actions": ["read"]}]}}
+    http = {"auth": {"htpasswd": {"path": str(tmp_path / "users")}}, "accessControl": {"repositories": rules}}
     file = tmp_path / "c.json"
     file.write_text(json.dumps({"storage": {"rootDirectory": str(tmp_path / "root")}, "http": http}))
     done = subprocess.run(
@@ -109,6 +110,7 @@ def test_users(tmp_path: Path) -> None:
         "line 2: the hash of 'bob' is none of bcrypt, $5$ and $6$",
         "line 3 is not USER:HASH, and is passed over",
         "line 6 is about 'alice' again, and takes the place of the line before",
+        "nobody can log in as 'carol', whom http.accessControl names",
     ]
 
 
