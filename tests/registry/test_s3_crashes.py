@@ -186,6 +186,21 @@ def check(store: Store, name: str) -> None:
 Step = Callable[[Image, Store], object]
 
 
+def deaths(world: World, before: Step | None, operation: Step, size: int) -> Iterator[tuple[int, Image, bool]]:
+    """Let an operation die after each number of requests; yield that, what it was about, and whether it did die."""
+    for number in range(0, 200, EACH):
+        image = Image(f"a{number}", f"b{number}", b"%d" % number, (b"%09d" % number) * (size // 9))
+        if before is not None:
+            before(image, world.after)
+        world.die_after(number)
+        died = False
+        try:
+            operation(image, world.dying)
+        except (StorageError, RegistryError, AssertionError):
+            died = True
+        yield number, image, died
+
+
 @pytest.mark.parametrize(
     ("before", "operation", "size"),
     [
@@ -203,16 +218,7 @@ def test_death_at_any_request(
     """Whichever request it dies at, no tag dangles, nothing acknowledged is lost, and the same can be done again."""
     kept = Image("kept", "", b"small", KEPT)
     digest = kept.push(world.after)
-    for number in range(0, 200, EACH):
-        image = Image(f"a{number}", f"b{number}", b"%d" % number, (b"%09d" % number) * (size // 9))
-        if before is not None:
-            before(image, world.after)
-        world.die_after(number)
-        died = False
-        try:
-            operation(image, world.dying)
-        except (StorageError, RegistryError, AssertionError):
-            died = True
+    for number, image, died in deaths(world, before, operation, size):
         with monkeypatch.context() as void:
             # What the dead hold counts for nothing.
             void.setattr(locks, "VOID_AFTER", -1.0)
@@ -252,16 +258,7 @@ def test_nothing_is_left_of_a_death_at_any_request(
     world: World, monkeypatch: pytest.MonkeyPatch, before: Step | None, operation: Step, size: int
 ) -> None:
     """Whichever request it dies at, a collection leaves what a new bucket with the same images has, and no key more."""
-    for number in range(0, 200, EACH):
-        image = Image(f"a{number}", f"b{number}", b"%d" % number, (b"%09d" % number) * (size // 9))
-        if before is not None:
-            before(image, world.after)
-        world.die_after(number)
-        died = False
-        try:
-            operation(image, world.dying)
-        except (StorageError, RegistryError, AssertionError):
-            died = True
+    for _, image, died in deaths(world, before, operation, size):
         with monkeypatch.context() as void:
             void.setattr(locks, "VOID_AFTER", -1.0)
             void.setattr(s3_uploads, "VOID_AFTER", -1.0)
