@@ -163,7 +163,7 @@ def test_access_control_narrows_a_token(controlled: Server, signer: Signer) -> N
 
 
 def test_the_token_server_gets_a_new_key(tmp_path: Path) -> None:
-    """Old key, both, new: workers believe what the file holds, with SIGHUP or without; a bad one changes nothing."""
+    """A bad file changes nothing; then both keys, then the new: workers believe what it holds, with SIGHUP or not."""
     old, new = Signer(), Signer("other-rsa")
     file = tmp_path / "token.pem"
     with running_server(tmp_path, "--workers", "3", settings=settings(tmp_path, old)) as server:
@@ -173,15 +173,13 @@ def test_the_token_server_gets_a_new_key(tmp_path: Path) -> None:
             return [{server.request("GET", "/v2/", headers=headers)[0] for _ in range(9)} for headers in signed]
 
         assert believed() == [{200}, {401}]
+        # This comes first, while it is known what each worker has read: one that nobody asks reads nothing.
+        replace(file, b"no key at all")
+        hang_up(server)
+        assert believed() == [{200}, {401}]
+        assert "token.pem" in server.log.read_text()
         replace(file, old.public_pem + new.public_pem)
         hang_up(server)
         assert believed() == [{200}, {200}]
         replace(file, new.public_pem)
         assert believed() == [{401}, {200}]
-        replace(file, b"no key at all")
-        hang_up(server)
-        assert believed() == [{401}, {200}]
-        assert "token.pem" in server.log.read_text()
-        replace(file, old.public_pem)
-        hang_up(server)
-        assert believed() == [{200}, {401}]
