@@ -10,7 +10,8 @@ from functools import partial
 
 import click
 
-from cli.configuration import config_option, read
+from cli.configuration import read
+from cli.options import config_group, config_option
 from cli.output import Output, output_options, styled
 from cli.store import open_store, open_to_change, require_store
 from zot.auth.accounts import Account, Directory
@@ -33,7 +34,7 @@ _UNITS = {"m": timedelta(minutes=1), "h": timedelta(hours=1), "d": timedelta(day
 _UNKNOWN = "unknown"
 
 
-@click.group()
+@config_group
 def apikey() -> None:
     """Make API keys for users, list them and take them back, whether a server runs or not.
 

@@ -7,9 +7,10 @@ from contextlib import nullcontext
 
 import click
 
-from cli.configuration import config_argument, config_option, read
+from cli.configuration import read
+from cli.options import config_argument, config_group, config_option
 from cli.output import Output, output_options
-from cli.store import repository_argument
+from cli.store import repository_options
 from zot.auth.access import AccessControl
 from zot.auth.actions import GRANTED, Action
 from zot.auth.htpasswd import Htpasswd
@@ -25,7 +26,7 @@ _HTPASSWD = "http.auth.htpasswd"
 _NOBODY_NAMED = "(anybody else who logs in)"
 
 
-@click.group()
+@config_group
 def auth() -> None:
     """Explain what accessControl allows, without asking a server.
 
@@ -39,7 +40,7 @@ def auth() -> None:
 @auth.command()
 @click.option("--user", default="", metavar="U", help="Who asks; nobody who has logged in, if left out.")
 @click.option("--group", "groups", multiple=True, metavar="G", help="A group of theirs; may be repeated.")
-@click.option("--repo", "repository", required=True, metavar="R", type=repository_argument, help="The repository.")
+@repository_options(required=True)
 @click.option("--tag", metavar="T", help="The tag that is pushed, to say it in the answer.")
 @click.option(
     "--action",

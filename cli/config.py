@@ -11,14 +11,15 @@ import click
 import yaml
 from click.shell_completion import CompletionItem
 
-from cli.configuration import config_argument, read
+from cli.configuration import read
+from cli.options import config_argument, config_group
 from cli.output import Output, output_options
 from zot.config import Config
 from zot.config.describe import default, kind, known, remarks
 from zot.config.keys import Key, all_keys
 
 
-@click.group()
+@config_group
 def config() -> None:
     """See what a configuration may say, and what it does say.
 

@@ -1,8 +1,8 @@
 """Which configuration a command uses: one rule for all of them.
 
-The file that is named, by argument or `--config`; else the one that $ZOT_CONFIG names; else /etc/zot/config.json, .yaml
-or .yml; else the defaults of `zot serve` without a file. Which one it was is said on standard error,
-unless it was named.
+The file that is named (`cli.options` says how); else the one that $ZOT_CONFIG names; else /etc/zot/config.json, .yaml
+or .yml; else the defaults of `zot serve` without a file. Which one it was is said on standard error, unless it was
+named.
 """
 
 from __future__ import annotations
@@ -11,15 +11,15 @@ import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import click
 import platformdirs
 
+from cli.options import VARIABLE
 from cli.output import Output, styled
 from zot.config import Checked, Config, ConfigError, Problem, check, default_config
 
-VARIABLE = "ZOT_CONFIG"
 SYSTEM_FILES = tuple(Path("/etc/zot") / f"config.{ending}" for ending in ("json", "yaml", "yml"))
 UNREADABLE = 2
 
@@ -52,7 +52,7 @@ def read(named: str | None, output: Output, *, warn: Callable[[Problem], None] =
     if said:
         output.note(said)
     if file is None:
-        return default_config(_data_directory())
+        return defaults()
     try:
         checked = check(file)
     except ConfigError as error:
@@ -79,28 +79,9 @@ def tell(problems: list[Problem], *, excerpts: bool = True) -> None:
             click.echo(problem.excerpt, err=True)
 
 
-def config_option(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Give a command `--config FILE`; it gets it as `config`, for `read`."""
-    return click.option(
-        "--config",
-        "-c",
-        metavar="FILE",
-        type=click.Path(),
-        help=f"The configuration; else ${VARIABLE}, else /etc/zot/config.json, .yaml or .yml, else the defaults.",
-    )(command)
-
-
-def config_argument(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Give a command `[CONFIG]` and `--config FILE`; it gets the one that is given as `config`."""
-
-    def take(context: click.Context, _parameter: click.Parameter, argument: str | None) -> None:
-        option = context.params.get("config")
-        if argument and option:
-            raise click.UsageError("Name the configuration once: as an argument or with --config.")
-        context.params["config"] = argument or option
-
-    argument = click.argument("config_file", metavar="[CONFIG]", required=False, expose_value=False, callback=take)
-    return argument(config_option(command))
+def defaults() -> Config:
+    """Return the configuration of `zot serve` without a file."""
+    return default_config(_data_directory())
 
 
 def _data_directory() -> str:

@@ -6,7 +6,8 @@ from collections.abc import Iterator
 
 import click
 
-from cli.configuration import config_option, read
+from cli.configuration import read
+from cli.options import config_argument
 from cli.output import Output, output_options
 from cli.probing import users
 from cli.store import open_store, require_store
@@ -36,7 +37,7 @@ def _check_url(_context: click.Context, _parameter: click.Parameter, url: str | 
     help="Ask the registry at this address too, as clients do, through the proxy before it.",
 )
 @click.option("--cafile", type=click.Path(exists=True), help="… trusting the certificates of this PEM file.")
-@config_option
+@config_argument
 @output_options
 def doctor(url: str | None, cafile: str | None, config: str | None, output: Output) -> None:
     """Check the machine and the store: disk space, links, clock, file limits, certificates, what a bucket can do.
@@ -47,7 +48,7 @@ def doctor(url: str | None, cafile: str | None, config: str | None, output: Outp
     \b
     Examples:
       zot doctor
-      zot doctor --config config.json --output json
+      zot doctor config.json --output json
       zot doctor --url https://registry.example.com
     """
     warned: list[Finding] = []

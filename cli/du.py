@@ -6,33 +6,40 @@ from typing import NamedTuple
 
 import click
 
-from cli.configuration import config_option, read
+from cli.configuration import read
+from cli.options import config_option
 from cli.output import Output, output_options
-from cli.store import human_size, open_store
-from zot.registry import usage
+from cli.store import human_size, open_store, repository_options
+from zot.registry import repositories, usage
 from zot.registry.store import Store
 from zot.registry.usage import Totals, Usage
 
 
 @click.command()
+@repository_options()
 @click.option("--limit", type=click.IntRange(1), default=50, show_default=True, help="How many repositories to list.")
 @click.option("--sort", type=click.Choice(["size", "unique", "name"]), default="size", show_default=True)
 @config_option
 @output_options
-def du(limit: int, sort: str, config: str | None, output: Output) -> None:
+def du(repository: str | None, limit: int, sort: str, config: str | None, output: Output) -> None:
     """Show how much each repository holds, how much of it is its own, and what sharing saves.
 
     SIZE is all that a repository holds, UNIQUE what would be free if it went. It looks at every blob of the store,
-    while a server runs or not.
+    while a server runs or not. With REPO it shows that one only.
 
     \b
     Examples:
       zot du
+      zot du team/app
       zot du --sort unique --limit 10
       zot du --output json
     """
     stores = open_store(read(config, output))
-    found = [_measure(route, store, output) for route, store in stores.by_route()]
+    if repository is None:
+        found = [_measure(route, store, output) for route, store in stores.by_route()]
+    else:
+        repositories.require(stores.of(repository), repository)
+        found = [_only(repository, *one, output) for one in stores.by_route() if one[1] is stores.of(repository)]
     if output.json:
         output.document([_document(one, sort) for one in found])
         return
@@ -60,6 +67,12 @@ class _Measured(NamedTuple):
 def _measure(route: str, store: Store, output: Output) -> _Measured:
     with output.progress(f"looking at the repositories of {route}") as step:
         return _Measured(route, *usage.measure(store, progress=lambda _: step(1)))
+
+
+def _only(repository: str, route: str, store: Store, output: Output) -> _Measured:
+    """Measure a store, as only that tells what is unique in it, and show one repository."""
+    measured = _measure(route, store, output)
+    return measured._replace(used=[one for one in measured.used if one.repository == repository])
 
 
 def _document(one: _Measured, by: str) -> dict[str, object]:

@@ -8,10 +8,10 @@ from typing import Any, NamedTuple
 
 import click
 
-from cli.configuration import config_option
 from cli.jobs import FAILED, age, chosen, opened, work
+from cli.options import config_group, config_option
 from cli.output import Output, counted, output_options
-from cli.store import human_size, repository_argument, when
+from cli.store import human_size, repository_options, when
 from zot.gc import passes
 from zot.gc.cleaning import Cleaned
 from zot.gc.planning import Kind, Waiting
@@ -23,7 +23,7 @@ from zot.registry.retention import Retention
 from zot.registry.stores import DEFAULT
 
 
-@click.group()
+@config_group
 def gc() -> None:
     """Remove what no tag leads to any more, or see what that would be.
 
@@ -36,10 +36,10 @@ def gc() -> None:
 
 @gc.command()
 @click.option("--dry-run", is_flag=True, help="Only say what would be removed.")
-@click.option("--repo", metavar="REPOSITORY", type=repository_argument, help="Look at this repository only.")
+@repository_options()
 @config_option
 @output_options
-def run(dry_run: bool, repo: str | None, config: str | None, output: Output) -> None:
+def run(dry_run: bool, repository: str | None, config: str | None, output: Output) -> None:
     """Collect garbage now, by the rules of the configuration, whether the server runs or not.
 
     Whatever is removed is listed with its size and the reason: a manifest as such, without a size, and then the blob
@@ -48,17 +48,17 @@ def run(dry_run: bool, repo: str | None, config: str | None, output: Output) -> 
     \b
     Examples:
       zot gc run --dry-run
-      zot gc run --config config.json --repo team/app
+      zot gc run team/app --config config.json
     """
     status = 0
     documents = []
     with opened(config, output) as (read, stores):
         several = len(list(stores.by_route())) > 1
-        for route, store in chosen(stores, repo, output):
+        for route, store in chosen(stores, repository, output):
             prefix = f"{route}: " if several else ""
             listing = _Listing(output, prefix)
             record = Record("gc", "hand", dry_run or store.retention.dry_run)
-            job = kinds.collect_all if repo is None else _only(repo)
+            job = kinds.collect_all if repository is None else _only(repository)
             done = work(store, record, job, output, listing.add)
             if not read.storage.at(route).gc:
                 output.note(f"{prefix}gc is off here, so the server never does this by itself; {_switch(route)}")

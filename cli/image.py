@@ -6,7 +6,8 @@ from dataclasses import asdict
 
 import click
 
-from cli.configuration import config_option, read
+from cli.configuration import read
+from cli.options import config_group, config_option
 from cli.output import Output, camel, output_options
 from cli.store import Reference, human_size, open_store, reference_argument, when
 from zot.registry import images
@@ -16,7 +17,7 @@ from zot.registry.store import Store
 _PAGE = 20
 
 
-@click.group()
+@config_group
 def image() -> None:
     """Look at images, whether a server runs or not.
 

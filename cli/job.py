@@ -8,8 +8,8 @@ from typing import Any
 
 import click
 
-from cli.configuration import config_option
 from cli.jobs import FAILED, age, opened
+from cli.options import config_group, config_option
 from cli.output import Output, counted, output_options
 from cli.store import human_size
 from zot.jobs import records
@@ -17,7 +17,7 @@ from zot.jobs.records import Record
 from zot.storage.protocol import NotFound
 
 
-@click.group()
+@config_group
 def job() -> None:
     """See what garbage collection, retention and other jobs have done.
 

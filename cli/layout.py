@@ -7,9 +7,10 @@ from collections.abc import Iterator
 
 import click
 
-from cli.configuration import config_option, read
+from cli.configuration import read
+from cli.options import config_group, config_option
 from cli.output import Output, output_options
-from cli.store import open_to_change, repository_argument, require_root
+from cli.store import open_to_change, repository_options, require_root
 from zot.errors import StartupError
 from zot.registry import repositories
 from zot.registry.keeping import Keeper, absence, is_led
@@ -18,7 +19,7 @@ from zot.registry.store import Store
 from zot.registry.stores import Stores
 
 
-@click.group()
+@config_group
 def layout() -> None:
     """Bring repositories and what other programs write into their directories in step.
 
@@ -32,7 +33,7 @@ def layout() -> None:
 
 
 @layout.command()
-@click.argument("repository", required=False, type=repository_argument)
+@repository_options()
 @click.option(
     "--prune", is_flag=True, help="Also move and delete what another program did, though a server ran meanwhile."
 )

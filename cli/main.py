@@ -8,6 +8,7 @@ import sys
 
 import click
 
+from cli.options import config_option
 from zot import __version__
 from zot.errors import RegistryError, StartupError
 from zot.storage.protocol import StorageError
@@ -70,6 +71,7 @@ class Commands(click.Group):
 
 
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@config_option
 @click.version_option(__version__, prog_name="zot")
 def cli() -> None:
     """A registry: it keeps container images, and gives them to those who may have them.
@@ -84,8 +86,10 @@ def cli() -> None:
       docker pull 127.0.0.1:8080/alpine          get it out
 
     What it does beyond that is said in a configuration file, in JSON or YAML. `zot config explain` shows its keys,
-    `zot verify FILE` checks a file, `zot serve FILE` serves what it says. Every command has a --help with an example,
-    and leaves with 0 if all is well, with 1 if something failed, with 2 if it was used wrongly.
+    `zot verify FILE` checks a file, `zot serve FILE` serves what it says. Every command that needs one takes
+    --config FILE, before or after its name; without it $ZOT_CONFIG counts, then /etc/zot/config.json, .yaml or .yml.
+    Every command has a --help with an example, and leaves with 0 if all is well, with 1 if something failed, with 2 if
+    it was used wrongly.
     """
 
 

@@ -6,12 +6,13 @@ from itertools import islice
 
 import click
 
-from cli.configuration import config_option, read
+from cli.configuration import read
+from cli.options import config_group, config_option
 from cli.output import Output, output_options
 from cli.store import open_store
 
 
-@click.group()
+@config_group
 def repo() -> None:
     """Look at the repositories of the store, whether a server runs or not.
 

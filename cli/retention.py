@@ -10,10 +10,10 @@ from typing import Any
 
 import click
 
-from cli.configuration import config_option
 from cli.jobs import FAILED, age, chosen, fail, opened, work
+from cli.options import config_group, config_option
 from cli.output import Output, counted, output_options
-from cli.store import Reference, human_size, reference_argument, repository_argument, when
+from cli.store import Reference, human_size, reference_argument, repository_options, when
 from zot.gc import cleaning, clock
 from zot.gc.deciding import Decision
 from zot.gc.estimating import estimate
@@ -25,7 +25,7 @@ from zot.registry.store import Store
 from zot.storage.protocol import NotFound
 
 
-@click.group()
+@config_group
 def retention() -> None:
     """See which tags the rules keep and which they delete, and delete them.
 
@@ -38,10 +38,10 @@ def retention() -> None:
 
 
 @retention.command()
-@click.option("--repo", metavar="REPOSITORY", type=repository_argument, help="Look at this repository only.")
+@repository_options()
 @config_option
 @output_options
-def plan(repo: str | None, config: str | None, output: Output) -> None:
+def plan(repository: str | None, config: str | None, output: Output) -> None:
     """Decide on every tag without deleting any, and keep that as a plan.
 
     Of each tag is said whether it is kept, by which rule, how old it is, when it was pulled, and how many bytes go
@@ -50,12 +50,12 @@ def plan(repo: str | None, config: str | None, output: Output) -> None:
     \b
     Examples:
       zot retention plan
-      zot retention plan --repo team/app --output json
+      zot retention plan team/app --output json
     """
     documents = []
     with opened(config, output) as (_, stores):
-        for route, store in chosen(stores, repo, output):
-            names = list(repositories.names(store)) if repo is None else [repo]
+        for route, store in chosen(stores, repository, output):
+            names = list(repositories.names(store)) if repository is None else [repository]
             documents.append({"store": route, **_plan(store, names, output)})
     if output.json:
         output.document(documents)

@@ -7,10 +7,10 @@ from typing import Any
 
 import click
 
-from cli.configuration import config_option
 from cli.jobs import FAILED, chosen, opened, work
+from cli.options import config_group, config_option
 from cli.output import Output, counted, output_options
-from cli.store import human_size, repository_argument
+from cli.store import human_size, repository_options
 from zot.gc import passes
 from zot.gc.cleaning import Cleaned
 from zot.gc.hashing import Hashing
@@ -19,7 +19,7 @@ from zot.jobs.records import Record
 from zot.jobs.running import Run
 
 
-@click.group()
+@config_group
 def scrub() -> None:
     """Read everything again and find what is damaged or missing.
 
@@ -30,11 +30,11 @@ def scrub() -> None:
 
 
 @scrub.command()
-@click.option("--repo", metavar="REPOSITORY", type=repository_argument, help="Look at this repository only.")
+@repository_options()
 @click.option("--rate", type=click.IntRange(0), default=0, metavar="MB", help="Read at most so many MB a second.")
 @config_option
 @output_options
-def run(repo: str | None, rate: int, config: str | None, output: Output) -> None:
+def run(repository: str | None, rate: int, config: str | None, output: Output) -> None:
     """Hash every blob, manifest and index, and compare what the registry knows of them, whether the server runs or not.
 
     Damaged content is set aside, so that it is served no more and can be pushed anew. Facts that content can tell are
@@ -43,20 +43,20 @@ def run(repo: str | None, rate: int, config: str | None, output: Output) -> None
     \b
     Examples:
       zot scrub run
-      zot scrub run --repo team/app --rate 50 --output json
+      zot scrub run team/app --rate 50 --output json
     """
     status = 0
     documents = []
     with opened(config, output) as (_, stores):
-        for route, store in chosen(stores, repo, output):
+        for route, store in chosen(stores, repository, output):
             rows: list[list[Any]] = []
 
             def job(under_way: Run) -> None:
-                if repo is None:
+                if repository is None:
                     passes.scrub_all(under_way.store, rate * 1e6, under_way, resume=False)
                 else:
                     hashing = Hashing(rate * 1e6)
-                    under_way.scrubbed(Scrubber(under_way.store, repo, hashing, under_way.go_on).scrub())
+                    under_way.scrubbed(Scrubber(under_way.store, repository, hashing, under_way.go_on).scrub())
 
             def show(done: Cleaned | Scrubbed, rows: list[list[Any]] = rows) -> None:
                 assert isinstance(done, Scrubbed), "nothing is cleaned here"

@@ -12,7 +12,8 @@ from datetime import timedelta
 
 import click
 
-from cli.configuration import choose, config_argument, read
+from cli.configuration import choose, read
+from cli.options import config_argument
 from cli.output import Output
 from zot.config import Config, Problem, default_config, load
 from zot.logs import configure

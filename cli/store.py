@@ -6,7 +6,8 @@ import os
 import pwd
 from collections.abc import Callable
 from datetime import UTC, datetime
-from typing import NamedTuple, TypeVar
+from functools import wraps
+from typing import Any, NamedTuple, TypeVar
 
 import click
 
@@ -98,6 +99,28 @@ def parse(text: str) -> Reference:
     if colon:
         return Reference(names.check_repository(repository), names.check_tag(tag))
     return Reference(names.check_repository(text), None)
+
+
+def repository_options(*, required: bool = False) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Give a command a repository, as an argument or as `--repo REPO`; it gets what is named as `repository`."""
+
+    def give(command: Callable[..., Any]) -> Callable[..., Any]:
+        @wraps(command)
+        def united(*arguments: Any, named: str | None, repo: str | None, **others: Any) -> Any:
+            if named and repo and named != repo:
+                raise click.UsageError(f"two repositories are named, {named} and {repo}; name one")
+            if required and not (named or repo):
+                raise click.UsageError("Name a repository: as an argument or with --repo.")
+            return command(*arguments, repository=named or repo, **others)
+
+        metavar, meaning = ("REPO", "The repository") if required else ("[REPO]", "Only this repository")
+        argument = click.argument("named", metavar=metavar, required=False, type=repository_argument)
+        option = click.option(
+            "--repo", metavar="REPO", type=repository_argument, help=f"{meaning}; the argument says the same."
+        )
+        return argument(option(united))
+
+    return give
 
 
 def repository_argument(text: str) -> str:

@@ -6,7 +6,8 @@ import sys
 
 import click
 
-from cli.configuration import config_option, read
+from cli.configuration import read
+from cli.options import config_group, config_option
 from cli.output import Output, output_options
 from cli.store import (
     Reference,
@@ -14,7 +15,7 @@ from cli.store import (
     open_store,
     open_to_change,
     reference_argument,
-    repository_argument,
+    repository_options,
     require_store,
     tag_argument,
     when,
@@ -26,7 +27,7 @@ from zot.registry.facts import TagFact
 from zot.registry.store import Store
 
 
-@click.group()
+@config_group
 def tag() -> None:
     """Look at the tags of a repository, and take them away, whether a server runs or not.
 
@@ -38,7 +39,7 @@ def tag() -> None:
 
 
 @tag.command("list")
-@click.argument("repository", metavar="REPO", type=repository_argument)
+@repository_options(required=True)
 @click.option("--after", default="", metavar="TAG", help="Begin behind this tag.")
 @click.option("--limit", type=click.IntRange(1), default=1000, show_default=True, help="How many to list at most.")
 @config_option

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from cli.configuration import UNREADABLE, tell
+from cli.configuration import UNREADABLE, choose, defaults, tell
+from cli.options import config_option, same_file
 from cli.output import Output, output_options, styled
 from zot.config import Checked, Config, ConfigError, Problem, check
 
@@ -18,17 +19,19 @@ _COLOURS = {"bad": "red", "warning": "yellow"}
 
 
 @click.command()
-@click.argument("files", metavar="FILE...", nargs=-1, required=True, type=click.Path())
+@click.argument("files", metavar="[FILE]...", nargs=-1, type=click.Path())
 @click.option(
     "--online", is_flag=True, help="Also try what the files name: directories, buckets, certificates, servers."
 )
+@config_option
 @output_options
-def verify(files: tuple[str, ...], online: bool, output: Output) -> None:
+def verify(files: tuple[str, ...], online: bool, config: str | None, output: Output) -> None:
     """Check configuration files and report everything that is wrong with them.
 
     Each problem is a line `file:line:column: key: what is wrong; what to do`, and the line of the file that it is
     about. A warning does not make a file invalid. With --online what a valid file names is tried too, as the user who
-    runs this: a line for each, what it is and what was found.
+    runs this: a line for each, what it is and what was found. Without FILE it is the configuration that every other
+    command would take.
 
     Leaves with 0 if all files are valid, with 1 if one is not or something did not work, with 2 if one can't be read.
 
@@ -40,7 +43,7 @@ def verify(files: tuple[str, ...], online: bool, output: Output) -> None:
     """
     status = 0
     documents = []
-    for file in files:
+    for file in _chosen(files, config, output):
         checked, unreadable = _check(file)
         tried = _try(checked.config) if online and checked.config is not None else []
         documents.append(_document(file, checked) | ({"online": [one._asdict() for one in tried]} if online else {}))
@@ -54,18 +57,32 @@ def verify(files: tuple[str, ...], online: bool, output: Output) -> None:
     sys.exit(status)
 
 
-def _check(file: str) -> tuple[Checked, bool]:
-    """Check a file; tell too whether there was nothing to check."""
+def _chosen(files: tuple[str, ...], named: str | None, output: Output) -> list[str | None]:
+    """Return the files to check; None stands for the defaults. Raises `click.UsageError` if they were named twice."""
+    if files:
+        for each in files:
+            same_file(named, each)
+        return list(files)
+    file, said = choose(named)
+    if said:
+        output.note(said)
+    return [file]
+
+
+def _check(file: str | None) -> tuple[Checked, bool]:
+    """Check a file, or the defaults; tell too whether there was nothing to check."""
+    if file is None:
+        return Checked(defaults(), []), False
     try:
         return check(file), False
     except ConfigError as error:
         return Checked(None, error.problems), error.unreadable
 
 
-def _tell(file: str, checked: Checked, output: Output) -> None:
+def _tell(file: str | None, checked: Checked, output: Output) -> None:
     tell([problem for problem in checked.problems if not (problem.warning and output.quiet)])
     if checked.config is not None and not output.quiet:
-        output.line(f"{file}: valid")
+        output.line(f"{file or 'the defaults'}: valid")
 
 
 def _try(config: Config) -> list[Finding]:
@@ -86,7 +103,7 @@ def _tell_tried(tried: list[Finding], output: Output) -> None:
             )
 
 
-def _document(file: str, checked: Checked) -> dict[str, object]:
+def _document(file: str | None, checked: Checked) -> dict[str, object]:
     return {"file": file, "valid": checked.config is not None, "problems": [_plain(one) for one in checked.problems]}
 
 

@@ -1,0 +1,60 @@
+"""How commands are told their configuration: `--config FILE`, wherever it stands, or an argument where they take one.
+
+Nothing of zot is imported here, as the group of all commands has the option too, and its help waits for nothing.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from typing import Any
+
+import click
+
+VARIABLE = "ZOT_CONFIG"
+
+_NAMED = "zot.config"
+
+
+def config_option(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Give a command `--config FILE`; it gets the file that is named as `config`, for `read`.
+
+    The option may stand before the command's name too, of the group or of zot; two that differ are wrong use.
+    """
+    return click.option(
+        "--config",
+        "-c",
+        "config_option",
+        metavar="FILE",
+        type=click.Path(),
+        expose_value=False,
+        callback=_take,
+        help=f"The configuration; else ${VARIABLE}, else /etc/zot/config.json, .yaml or .yml, else the defaults.",
+    )(command)
+
+
+def config_argument(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Give a command `[CONFIG]` and `--config FILE`; it gets the one that is given as `config`."""
+    argument = click.argument(
+        "config_argument", metavar="[CONFIG]", required=False, type=click.Path(), expose_value=False, callback=_take
+    )
+    return argument(config_option(command))
+
+
+def config_group(function: Callable[..., Any]) -> click.Group:
+    """Make a group of commands, before whose names `--config` may stand."""
+    return click.group()(config_option(function))
+
+
+def same_file(first: str | None, second: str | None) -> str | None:
+    """Return the file that is named, once or twice. Raises `click.UsageError` if they are two."""
+    if first and second and os.path.abspath(first) != os.path.abspath(second):
+        raise click.UsageError(f"two configurations are named, {first} and {second}; name one")
+    return first or second
+
+
+def _take(context: click.Context, _parameter: click.Parameter, file: str | None) -> None:
+    """Keep a file that is named for the command, as all contexts from zot down to it have one `meta`."""
+    named = context.meta[_NAMED] = same_file(context.meta.get(_NAMED), file)
+    if not isinstance(context.command, click.Group):
+        context.params["config"] = named
