@@ -93,10 +93,14 @@ def delete_tags(reference: Reference, names_: tuple[str, ...], yes: bool, config
             raise click.UsageError("Nobody can be asked here; add --yes to delete without being asked.")
         listed = ", ".join(fact.name for fact in known)
         click.confirm(f"Take {listed} away from {name}?", abort=True, err=True)
-    for fact in known:
-        manifests.delete_tag(store, name, fact.name)
-        note_change("zot tag delete", "DELETE", f"/v2/{name}/manifests/{fact.name}", name, "deleted", "by hand")
-        output.note(f"deleted {name}:{fact.name}")
+    try:
+        for fact in known:
+            manifests.delete_tag(store, name, fact.name)
+            note_change("zot tag delete", "DELETE", f"/v2/{name}/manifests/{fact.name}", name, "deleted", "by hand")
+            output.note(f"deleted {name}:{fact.name}")
+    finally:
+        # Garbage collection is to look at what they stood for.
+        store.gathered.flush(store.storage)
     if output.json:
         output.document({"repository": name, "deleted": [_document(fact) for fact in known]})
 

@@ -17,6 +17,8 @@ from tests.cli.test_commands import run
 from tests.images import digest_of
 from tests.servers import running_server
 from zot.oci.media_types import OCI_INDEX, OCI_MANIFEST
+from zot.registry import changes, paths
+from zot.storage.filesystem import Filesystem
 
 CONFIG = json.dumps({"os": "linux", "architecture": "amd64"}).encode()
 LAYER = b"0123456789" * 20_000
@@ -122,6 +124,9 @@ def test_a_deleted_tag_is_gone(filled: Filled) -> None:
     assert read("image", "show", f"a/app@{filled.digest}", "--config", filled.config)[0]["tags"] == ["v2"]
     deleted = read("tag", "delete", "b:v1", "v2", "--yes", "--config", filled.config)["deleted"]
     assert [one["tag"] for one in deleted] == ["v1", "v2"]
+    noted = changes.read(Filesystem(str(filled.root), private=paths.PRIVATE), "b")
+    assert noted is not None
+    assert noted.about is None or {str(digest) for digest in noted.about} >= {one["digest"] for one in deleted}
 
 
 def test_space_is_told(filled: Filled) -> None:

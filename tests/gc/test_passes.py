@@ -10,6 +10,7 @@ import pytest
 
 from tests.gc.conftest import Pushes
 from tests.gc.worlds import HOUR, Clock
+from zot.errors import BlobUnknown
 from zot.gc import clock as clocks
 from zot.gc import passes
 from zot.gc.cleaning import Cleaned
@@ -95,6 +96,29 @@ def test_what_is_too_young_is_looked_at_again_in_time(push: Pushes, store: Store
     assert changed(store, clock) == ["a"]
     assert not repositories.exists(store, "a")
     assert list(store.storage.list(paths.WAITING)) == []
+
+
+def test_what_comes_of_age_while_a_pass_goes_on_is_not_forgotten(store: Store, push: Pushes, clock: Clock) -> None:
+    """What was waited for, and was not due when the pass began, is waited for still."""
+    store = replace(store, retention=Retention(gc_delay=2 * HOUR, delay=0.9 * HOUR))
+    push.image("a", "v1")
+    lone = push.blob("a", b"lone")
+    store.gathered.flush(store.storage)
+    clock.now += HOUR
+    assert changed(store, clock) == ["a"]
+    push.blob("a", b"another")
+    store.gathered.flush(store.storage)
+    clock.now += 0.95 * HOUR
+
+    class Slow(Watcher):
+        def go_on(self) -> None:
+            clock.now += 0.1 * HOUR
+
+    passes.over_changed(store, Settings(), Slow())
+    assert blobs.stat(store, "a", lone).size == 4
+    assert changed(store, clock) == ["a"]
+    with pytest.raises(BlobUnknown):
+        blobs.stat(store, "a", lone)
 
 
 def test_a_full_pass_goes_on_where_the_last_one_stopped(

@@ -138,7 +138,7 @@ def clean_one(
         store.gathered.changed(name, *(about or ()))
         log.info("gc unsuccessfully completed for %s", name)
         raise
-    _wait(store, done.plan, now)
+    _wait(store, done.plan, about)
     return done
 
 
@@ -183,11 +183,11 @@ def _waiting(store: Store, name: str) -> _Waiting:
     return _Waiting(float(known["until"]), changes.decode_digests(known.get("digests")))
 
 
-def _wait(store: Store, plan: Plan, now: float) -> None:
-    """Note when to look again, and still for what was waited for before and was not looked at."""
+def _wait(store: Store, plan: Plan, about: Digests | None) -> None:
+    """Note when to look again, and still for what was waited for before and is not `about` what was looked at."""
     before = _waiting(store, plan.name)
     after = _Waiting(plan.due, None if plan.due < NEVER and plan.is_whole else frozenset(plan.waiting))
-    if not plan.is_whole and before.until > now:
+    if not (plan.is_whole or changes.covers(about, before.about)):
         after = _Waiting(min(before.until, plan.due), _together(before.about, after.about))
     if after == before:
         return

@@ -51,7 +51,7 @@ class Changes:
 def note(storage: Storage, name: str, about: AbstractSet[Digest] | None, now: float) -> None:
     """Add to a repository's mark."""
     before = read(storage, name)
-    if before is None or not _covers(before, about):
+    if before is None or not covers(before.about, about):
         storage.update(paths.changed(name), lambda document: _encode(_together(_decode(document), about, now)))
 
 
@@ -73,8 +73,9 @@ def decode_digests(document: list[str] | None) -> Digests | None:
     return None if document is None else frozenset(map(digests.parse, document))
 
 
-def _covers(known: Change, about: AbstractSet[Digest] | None) -> bool:
-    return known.about is None or (about is not None and about <= known.about)
+def covers(all_: Digests | None, some: AbstractSet[Digest] | None) -> bool:
+    """Tell whether some digests, any if they are None, are among all of these."""
+    return all_ is None or (some is not None and some <= all_)
 
 
 def _together(known: Change | None, about: AbstractSet[Digest] | None, now: float) -> Change:
