@@ -144,10 +144,15 @@ def test_space_is_told(filled: Filled) -> None:
         (("tag", "list", "nothing"), "there is no repository 'nothing'"),
         (("image", "show", "nothing:v1"), "there is no repository 'nothing'"),
         (("tag", "delete", "nothing", "v1"), "there is no repository 'nothing'"),
+        (("gc", "run", "--repo", "nothing"), "there is no repository 'nothing'"),
+        (("retention", "run", "--plan", ""), "there is no plan ''"),
+        (("retention", "run", "--plan", "../runs"), "there is no plan '../runs'"),
+        (("job", "show", ""), "there is no run ''"),
+        (("job", "show", "7" * 300), "there is no run '777"),
     ],
 )
 def test_what_is_not_there_is_one_line(tmp_path: Path, arguments: tuple[str, ...], said: str) -> None:
-    """An unknown repository is one line with a remedy, and status 1."""
+    """An unknown repository, run or plan is one line with a remedy, and status 1."""
     config = configured(tmp_path)
     (tmp_path / "root/_zot-blobs").mkdir(parents=True)
     done = run(*arguments, "--config", str(config))

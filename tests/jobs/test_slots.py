@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from contextlib import suppress
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -53,6 +54,17 @@ def test_a_job_that_could_not_be_started_is_tried_again(
         wait_until(lambda: caplog.text.count("the job gc can't be started") > 1, "a second try")
     finally:
         jobs.stop()
+
+
+def test_a_job_whose_window_closed_while_it_waited_waits_for_the_next(tmp_path: Path) -> None:
+    """It is not begun outside of its window, however long it waited for a place, and leaves the place to others."""
+    begin, end = (datetime.now(UTC) + timedelta(hours=hours) for hours in (2, 3))
+    timing = Timing("gc", 60.0, f"{begin:%H:%M}-{end:%H:%M}")
+    slots = Slots(str(tmp_path), 1)
+    jobs = Scheduler(Memory(), "/", "{}", [timing], slots)
+    jobs._run(timing)
+    assert jobs._scheduler.get_job("gc").trigger.run_date == begin.replace(second=0, microsecond=0)
+    assert slots.busy() == 0
 
 
 def job_processes(of: int) -> int:

@@ -15,10 +15,11 @@ from zot.gc.cleaning import Cleaned
 from zot.gc.planning import Kind, Plan
 from zot.gc.removing import Remover
 from zot.gc.snapshot import Snapshot
-from zot.jobs import kinds
+from zot.jobs import kinds, records
 from zot.jobs.running import RefusedError, Run
 from zot.registry import paths, repositories
 from zot.registry.store import Store
+from zot.storage.protocol import NotFound
 
 _PLANS = f"{paths.JOBS}/plans"
 _KEPT = 50
@@ -51,7 +52,9 @@ def make(store: Store, deleted: dict[str, dict[str, str]], now: float) -> Retent
 
 def read(store: Store, plan: str) -> RetentionPlan:
     """Return a plan that was kept. Raises `NotFound`."""
-    found: dict[str, Any] = json.loads(store.storage.read(f"{_PLANS}/{plan.replace('/', '-')}"))
+    if not records.is_id(plan):
+        raise NotFound(plan)
+    found: dict[str, Any] = json.loads(store.storage.read(f"{_PLANS}/{plan}"))
     return RetentionPlan(**found)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import secrets
 import time
 from collections.abc import Iterator
@@ -16,6 +17,7 @@ from zot.storage.protocol import NotFound, Storage
 
 _RUNS = f"{paths.JOBS}/runs"
 _KEPT = 300
+_ID = re.compile(r"\d[\w.-]{,99}", re.ASCII)
 # Of what a run removed, so many are listed; all are counted, and in the log.
 _LISTED = 1000
 
@@ -88,9 +90,14 @@ def save(storage: Storage, record: Record) -> None:
 
 def read(storage: Storage, run: str) -> Record:
     """Return the record of a run. Raises `NotFound`."""
-    if "/" in run:
+    if not is_id(run):
         raise NotFound(run)
     return Record(**json.loads(storage.read(f"{_RUNS}/{run}")))
+
+
+def is_id(text: str) -> bool:
+    """Tell whether a text has the form of the identifiers of runs and plans, so that it can be part of a key."""
+    return _ID.fullmatch(text) is not None
 
 
 def newest(storage: Storage, kind: str | None = None) -> Iterator[Record]:

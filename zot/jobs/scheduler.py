@@ -127,7 +127,7 @@ class Scheduler:
         """Run a job in a child process, wait for it, and plan the next run."""
         self._metrics.becomes(timing.kind, "ready")
         try:
-            code = self._child(timing.kind)
+            code = self._child(timing)
         except OSError as error:
             # No more files or processes; later there may be some.
             log.error("the job %s can't be started: %s", timing.kind, error)
@@ -135,20 +135,29 @@ class Scheduler:
         if self._stopping.is_set():
             return
         now = time.time()
-        if code not in (0, None):
+        if code is None:
+            self._metrics.becomes(timing.kind, "waiting")
+            self._plan(timing, now)
+            return
+        if code:
             log.log(logging.INFO if code == HELD else logging.WARNING, "the job %s ended with %s", timing.kind, code)
         self._metrics.becomes(timing.kind, "waiting" if timing.interval else "done")
         if timing.interval:
             pause = timing.interval if code == 0 else max(_AGAIN, timing.interval)
             self._plan(timing, now + pause)
 
-    def _child(self, kind: str) -> int | None:
-        """Run a job when there is a place for it; None if it is not to be run any more."""
+    def _child(self, timing: Timing) -> int | None:
+        """Run a job when there is a place for it; None if by then it is not to be run, or its window has closed."""
+        kind = timing.kind
         with self._metrics.queued(kind):
             place = self._slots.take(self._stopping.wait)
         if place is None:
             return None
         try:
+            now = time.time()
+            if into_window(now, timing.window) > now:
+                log.info("the job %s waits for its window %s", kind, timing.window)
+                return None
             with self._guard:
                 if self._stopping.is_set():
                     return None
