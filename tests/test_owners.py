@@ -13,11 +13,14 @@ def test_the_living_are_not_gone_and_the_dead_are() -> None:
     """A process knows itself, and another of this machine once it has ended; of other machines it says nothing."""
     assert owners.me() == owners.me()
     assert not owners.is_gone(owners.me())
+    assert owners.is_here(owners.me())
     done = subprocess.run(
         [sys.executable, "-c", "from zot import owners; print(owners.me())"], capture_output=True, text=True, check=True
     )
     assert owners.is_gone(done.stdout.strip())
+    assert not owners.is_here(done.stdout.strip())
     assert not owners.is_gone("0123456789abcdef-1-1")
+    assert not owners.is_here("0123456789abcdef-1-1")
     assert not owners.is_gone("")
 
 

@@ -21,11 +21,21 @@ def me() -> str:
 
 def is_gone(owner: str) -> bool:
     """Tell whether an owner was a process of this machine that has ended; false for those of other machines."""
+    return _of_this_machine(owner) is False
+
+
+def is_here(owner: str) -> bool:
+    """Tell whether an owner is a process of this machine that goes on."""
+    return bool(_of_this_machine(owner))
+
+
+def _of_this_machine(owner: str) -> bool | None:
+    """Tell whether an owner goes on; None if it is not known to be a process of this machine."""
     space, _, process = owner.partition("-")
     number, _, began = process.partition("-")
     if not space or space != _space() or not (number.isdigit() and began):
-        return False
-    return _began(int(number)) != began
+        return None
+    return _began(int(number)) == began
 
 
 @cache

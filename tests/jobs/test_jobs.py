@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -58,6 +59,37 @@ def test_a_lease_of_a_dead_process_is_free_at_once(tmp_path: Path) -> None:
     assert subprocess.run([sys.executable, "-c", program], env=environment(), check=False).returncode == 9
     with lease.take(storage, "gc") as held:
         assert held.number == 2
+
+
+def test_a_lease_outlives_a_clock_that_jumps(monkeypatch: pytest.MonkeyPatch) -> None:
+    """While its holder lives on this machine nobody else has it, whatever the clock shows."""
+    storage = Memory()
+    with lease.take(storage, "gc"):
+        monkeypatch.setattr(time, "time", lambda: 4e9)
+        with pytest.raises(HeldError), lease.take(storage, "gc"):
+            pass
+
+
+@pytest.mark.parametrize("until", [1.0, 4e9])
+def test_a_lease_of_another_machine_is_watched(monkeypatch: pytest.MonkeyPatch, until: float) -> None:
+    """Whatever time its holder's clock shows: one that is renewed is held, one that is not is free when it has run out.
+
+    Whoever is told to stop meanwhile does not have it.
+    """
+    monkeypatch.setattr(lease, "_WATCHED", 0.01)
+    storage, key = Memory(), f"{paths.JOBS}/leases/gc"
+    document = {"host": "far", "process": 1, "owner": "elsewhere-1-1", "number": 7, "until": until}
+    storage.write(key, json.dumps(document).encode())
+    with pytest.raises(HeldError, match="process 1 on far"), lease.take(storage, "gc", lambda: True):
+        pass
+    renewed = threading.Timer(0.1, lambda: storage.write(key, json.dumps(document | {"until": until + 1}).encode()))
+    renewed.start()
+    with pytest.raises(HeldError), lease.take(storage, "gc"):
+        pass
+    renewed.join()
+    monkeypatch.setattr(lease, "LASTS", 0.1)
+    with lease.take(storage, "gc") as held:
+        assert held.number == 8
 
 
 def test_a_lease_that_is_not_renewed_is_lost(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,8 +1,8 @@
 """Leases: who may do a job now. Kept in the store, so that one is enough for all servers that use it.
 
-A lease is renewed every few seconds. Whoever wants one that is held waits until it has run out by its own steady clock,
-unless its holder was a process of this machine that is gone. The holder stops a while before others may go on, and asks
-before each step; its number grows with each holder.
+A lease is renewed every few seconds. Whether a holder on this machine goes on can be seen. If it is on another machine,
+whoever wants the lease watches whether it is renewed, by a steady clock: the clocks of machines differ, and jump. The
+holder stops a while before others may go on, and asks before each step; its number grows with each holder.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import os
 import socket
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -23,10 +23,12 @@ from zot.storage.protocol import NotFound, Storage, StorageError
 
 log = logging.getLogger(__name__)
 
-# Seconds: how long a lease lasts when it is not renewed, how often it is, and how long before its end its holder stops.
+# Seconds: how long a lease lasts when it is not renewed, how often it is, how long before its end its holder stops, and
+# how often somebody who waits for its end looks.
 LASTS = 60.0
 _BEAT = 15.0
 _MARGIN = 15.0
+_WATCHED = 1.0
 
 
 class HeldError(Exception):
@@ -84,11 +86,14 @@ class Lease:
 
 
 @contextmanager
-def take(storage: Storage, name: str) -> Iterator[Lease]:
-    """Hold the lease of a name. Raises `HeldError` if somebody else does."""
+def take(storage: Storage, name: str, stopping: Callable[[], bool] = lambda: False) -> Iterator[Lease]:
+    """Hold the lease of a name. Raises `HeldError` if somebody else does, or may do when `stopping`.
+
+    It may take as long as a lease lasts to tell that a holder on another machine is gone.
+    """
     key = f"{paths.JOBS}/leases/{name}"
     seen = _read(storage, key)
-    if _is_held(seen):
+    if _is_held(storage, key, seen, stopping):
         raise HeldError(f"{name} is being done already, by process {seen['process']} on {seen['host']}")
 
     def change(before: bytes | None) -> bytes:
@@ -105,10 +110,19 @@ def take(storage: Storage, name: str) -> Iterator[Lease]:
         lease.release()
 
 
-def _is_held(seen: dict[str, Any]) -> bool:
-    if seen.get("until", 0.0) <= time.time():
+def _is_held(storage: Storage, key: str, seen: dict[str, Any], stopping: Callable[[], bool]) -> bool:
+    """Tell whether somebody has a lease, watching it if that can't be told at once."""
+    owner = seen.get("owner", "")
+    if not seen.get("until") or owners.is_gone(owner):
         return False
-    return not owners.is_gone(seen.get("owner", ""))
+    begun = time.monotonic()
+    while not (owners.is_here(owner) or stopping()):
+        time.sleep(_WATCHED)
+        if _read(storage, key) != seen:
+            return True
+        if time.monotonic() - begun > LASTS:
+            return False
+    return True
 
 
 def _me() -> dict[str, Any]:

@@ -102,7 +102,7 @@ def run(
     shown: Callable[[Cleaned | Scrubbed], None] = lambda _: None,
 ) -> Record:
     """Do some work and return the record of it. Raises `HeldError` if it is being done already."""
-    with lease.take(store.storage, _LEASES.get(record.kind, record.kind)) as held:
+    with lease.take(store.storage, _LEASES.get(record.kind, record.kind), stopping) as held:
         records.begin(store.storage, record)
         try:
             work(Run(store, record, held, stopping, shown))
