@@ -77,7 +77,8 @@ def cookie(page: Page) -> str:
     found = {one["name"]: one for one in page.context.cookies()}
     assert found["session"]["httpOnly"]
     assert found["session"]["sameSite"] == "Lax"
-    return found["session"]["value"]
+    value: str = found["session"]["value"]
+    return value
 
 
 def statuses(server: Server, value: str) -> set[int]:
