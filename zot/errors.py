@@ -161,11 +161,12 @@ class TooManyRequests(RegistryError):
 
 
 class Unauthorized(RegistryError):
-    """The caller must say who they are."""
+    """The caller must say who they are. `because` is why, for the log only: the answer may not tell it to strangers."""
 
     code = "UNAUTHORIZED"
     status = 401
     message = "authentication required"
+    because = ""
 
 
 class Unavailable(RegistryError):

@@ -166,11 +166,21 @@ def configure_audit(output: str, by: str = "") -> None:
         _replace_handlers(audit, handler)
 
 
-def note_change(subject: str, action: str, target: str, repository: str, result: str, reason: str) -> None:
-    """Write a line of the audit log about a change that no request asked for: who did what to what, and why."""
+def note_change(
+    subject: str, action: str, target: str, repository: str, result: str, reason: str, by: str = ""
+) -> None:
+    """Write a line of the audit log about a change that no request asked for: who did what to what, and why.
+
+    `by` says who started it where a process does so for several, see `configure_audit`.
+    """
     if not audit.disabled:
         facts = {"subject": subject, "action": action, "object": target, "repository": repository}
-        audit.info("change", extra={**facts, "result": result, "reason": reason})
+        origin = _origin(by) if by else {}
+        audit.info("change", extra={**facts, "result": result, "reason": reason, **origin})
+
+
+def _origin(by: str) -> dict[str, object]:
+    return {"by": by, "host": socket.gethostname(), "pid": os.getpid()}
 
 
 class _Origin(logging.Filter):
@@ -178,7 +188,7 @@ class _Origin(logging.Filter):
 
     def __init__(self, by: str) -> None:
         super().__init__()
-        self._origin = {"by": by, "host": socket.gethostname(), "pid": os.getpid()}
+        self._origin = _origin(by)
 
     def filter(self, record: logging.LogRecord) -> bool:
         """Let every line pass."""

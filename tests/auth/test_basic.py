@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from zot.auth.accounts import Account
-from zot.auth.basic import Basic
+from zot.auth.basic import Basic, tried_user
 from zot.auth.principal import Credentials, Via
 from zot.auth.remembered import Remembered
 from zot.auth.throttle import BY_ADDRESS, BY_ADDRESS_AND_USER, FailDelay, Queue, Throttle, network
@@ -82,6 +82,22 @@ def test_the_first_that_says_yes() -> None:
         assert (found.name, found.origin, found.groups, found.via) == (user, origin, groups, Via.PASSWORD)
     with pytest.raises(Unauthorized):
         judge.authenticate(login("alice", "b"))
+
+
+@pytest.mark.parametrize(
+    ("user", "told"),
+    [
+        ("alice", "alice"),
+        ("a" * 65, "a" * 64),
+        ("zak_" + "0" * 32, "(an API key)"),
+        ("new\nline", ""),
+        ("", ""),
+    ],
+)
+def test_what_the_log_says_of_who_was_tried(user: str, told: str) -> None:
+    """It is bounded and printable, and no key that was given as a name."""
+    assert tried_user(login(user, "x").authorization) == told
+    assert tried_user("Basic nonsense") == tried_user("Bearer x") == tried_user("") == ""
 
 
 def test_one_that_is_away_is_passed_over() -> None:

@@ -116,25 +116,39 @@ def test_a_login_with_a_key(keys: ApiKeys) -> None:
     """A key logs in its user only, with the groups of now, while it is good and the user is there."""
     people = People(alice={"devs"}, bob=set())
     login = KeyLogin(keys, {"people": people})
-    _, secret = keys.create(Account("alice"), "people", Wanted("ci", ("a/*:read", "plain")))
+    made, secret = keys.create(Account("alice"), "people", Wanted("ci", ("a/*:read", "plain")))
     found = login.judge("alice", secret)
-    assert found is not None
-    assert (found.name, found.via, found.origin) == ("alice", Via.KEY, "people")
+    assert (found.name, found.via, found.origin, found.key) == ("alice", Via.KEY, "people", made.uuid)
     assert found.groups == {"devs"}
     assert found.stays_within(Action.READ, "a/x")
     assert not found.stays_within(Action.CREATE, "a/x")
     assert not found.stays_within(Action.READ, "b")
-    assert login.judge("bob", secret) is None
-    assert login.judge("alice", "zak_" + "0" * 32) is None
+    for user, other in (("bob", secret), ("alice", "zak_" + "0" * 32)):
+        with pytest.raises(Unauthorized, match="is wrong"):
+            login.judge(user, other)
     people.groups["alice"] = {"others"}
-    later = login.judge("alice", secret)
-    assert later is not None
-    assert later.groups == {"others"}
+    assert login.judge("alice", secret).groups == {"others"}
     del people.groups["alice"]
     with pytest.raises(Unauthorized, match="no user"):
         login.judge("alice", secret)
     with pytest.raises(Unauthorized, match="no user"):
         KeyLogin(keys, {}).judge("alice", secret)
+
+
+def test_a_revoked_key_is_known_for_a_while(keys: ApiKeys, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The log, and never the answer, says which key was revoked and when, until that is long ago."""
+    made, secret = keys.create(Account("alice"), "people", Wanted("ci"))
+    keys.create(Account("alice"), "people", Wanted("other"))
+    assert keys.revocation(secret) == ""
+    keys.revoke(made.uuid)
+    assert keys.forget_revoked() == 0
+    with pytest.raises(Unauthorized) as refused:
+        KeyLogin(keys, {"people": People(alice=set())}).judge("alice", secret)
+    assert refused.value.because.startswith(f"API key {made.uuid} was revoked at 20")
+    assert made.uuid not in str(refused.value.document())
+    monkeypatch.setattr(module, "now", lambda: datetime.now(UTC) + timedelta(days=91))
+    assert keys.forget_revoked() == 1
+    assert keys.revocation(secret) == ""
 
 
 def test_a_key_dies_with_the_login_that_it_was_made_with(keys: ApiKeys) -> None:
@@ -176,8 +190,9 @@ def test_a_key_that_has_expired(keys: ApiKeys, monkeypatch: pytest.MonkeyPatch) 
     assert login.judge("alice", secret)
     assert not made.is_expired
     monkeypatch.setattr(module, "now", lambda: until)
-    with pytest.raises(Unauthorized, match="expired"):
+    with pytest.raises(Unauthorized, match="expired") as refused:
         login.judge("alice", secret)
+    assert refused.value.because == f"API key {made.uuid}: it has expired"
 
 
 @pytest.mark.parametrize("text", ["repo1", "a/b", "read", ""])

@@ -66,7 +66,8 @@ def test_every_request_has_a_line(server: Server, tmp_path: Path) -> None:
     assert push == {
         "level": "info", "logger": "zot.http", "module": "http", "message": "request", "method": "POST",
         "path": "/v2/some/repo/blobs/uploads/", "repository": "some/repo", "status": 201, "bytes": 0, "received": 5000,
-        "client": "127.0.0.1", "user": "alice", "agent": "test/1", "request": "from-a-proxy.1",
+        "client": "127.0.0.1", "user": "alice", "via": "password",
+        "origin": "htpasswd", "agent": "test/1", "request": "from-a-proxy.1",
     }  # fmt: skip
     assert (pull["bytes"], pull["user"], pull["request"]) == (5000, "", given[0])
     assert (head["bytes"], head["status"]) == (0, 200)

@@ -11,6 +11,7 @@ from typing import Any
 
 from zot.api.rates import Rates
 from zot.api.telemetry import Telemetry
+from zot.auth.principal import ANONYMOUS
 from zot.config.publication import Live
 from zot.errors import TooManyRequests
 from zot.logs import audit
@@ -72,9 +73,11 @@ def _audit(environ: Environ, status: int) -> None:
     path = environ["PATH_INFO"]
     # Elsewhere a query may hold what nobody should read.
     query = environ.get("QUERY_STRING", "") if path.startswith("/v2/") else ""
+    caller = environ.get("zot.caller", ANONYMOUS)
     facts = {
         "clientIP": environ.get("REMOTE_ADDR", ""),
-        "subject": environ.get("zot.user") or "anonymous",
+        "subject": caller.name or "anonymous",
+        **caller.proof(),
         "action": environ["REQUEST_METHOD"],
         "object": f"{path}?{query}" if query else path,
         "repository": environ.get("zot.repository", ""),

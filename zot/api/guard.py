@@ -38,9 +38,9 @@ class Guard:
         self.authority = authority
 
     def admit(
-        self, credentials: Credentials, action: Action, repository: str | None, seen: Callable[[str], None]
+        self, credentials: Credentials, action: Action, repository: str | None, seen: Callable[[Principal], None]
     ) -> Principal:
-        """Return whoever sent the request, if they may do this; `seen` is told their name also if they may not.
+        """Return whoever sent the request, if they may do this; `seen` is told who that is also if they may not.
 
         Raises `Unauthorized` for an anonymous caller and for wrong credentials, `Denied` for a known caller who may
         not, and `TooManyRequests` while too many logins fail.
@@ -50,7 +50,7 @@ class Guard:
             return ANONYMOUS
         try:
             principal = self.authority.identify(credentials, action, repository)
-            seen(principal.name)
+            seen(principal)
             refused = self.refusal(principal, action, repository)
             if refused is None and action is Action.PING and not principal.is_known:
                 refused = self._challenge_at_first(credentials)
@@ -144,7 +144,11 @@ class Routes:
                 environ["zot.repository"] = name
             shown = credentials(environ)
             # What the guard has seen is for the logs.
-            principal = guard.admit(shown, action, name, partial(environ.__setitem__, "zot.user"))
+            try:
+                principal = guard.admit(shown, action, name, partial(environ.__setitem__, "zot.caller"))
+            except Unauthorized as error:
+                environ["zot.refused"] = error.because
+                raise
             if principal.via is Via.PASSWORD and (action is Action.PING or shown.asks_itself):
                 sessions.begin(principal, None if shown.is_browser else f"{shown.address}\n{shown.agent}")
             if wants_principal:

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 from zot.auth.accounts import PasswordSource
-from zot.auth.key_login import KeyLogin
+from zot.auth.key_login import KeyLogin, wrong
 from zot.auth.keys import is_secret
 from zot.auth.principal import Credentials, Principal, Via
 from zot.auth.remembered import Remembered
@@ -18,6 +18,8 @@ from zot.auth.throttle import Queue, Throttle, network
 from zot.errors import RegistryError, Unauthorized, Unavailable
 
 log = logging.getLogger(__name__)
+
+_LONGEST_TRIED = 64
 
 
 class Basic:
@@ -54,11 +56,10 @@ class Basic:
         if known is not None:
             return known
         user, password = _decode(header)
+        if not user:
+            raise wrong(keys=self._keys is not None)
         if self._keys is not None and is_secret(password):
-            found = self._keys.judge(user, password)
-            if found is None:
-                raise wrong()
-            return found
+            return self._keys.judge(user, password)
         address = network(credentials.address)
         self._throttle.check(address, user)
         with self._queue.enter(), self._alone_with(header):
@@ -92,7 +93,9 @@ class Basic:
         found = self._ask(user, password)
         if found is None:
             self._throttle.failed(address, user)
-            raise wrong()
+            # A password in the form of a key comes so far only where there are none.
+            off = "it has the form of an API key, and http.auth.apikey is not set" if is_secret(password) else ""
+            raise wrong(off, keys=self._keys is not None)
         self._throttle.succeeded(address, user)
         self._remembered.keep(header, found, versions)
         return found
@@ -116,13 +119,22 @@ class Basic:
         return None
 
 
-def wrong() -> Unauthorized:
-    """Return the answer to a name and a password that do not belong together; it says no more than that."""
-    return Unauthorized("the name or the password is wrong", "check both, then log in again")
+def tried_user(header: str) -> str:
+    """Return the name that somebody tried to log in with, for the log; empty if the header holds none.
+
+    It is no longer than 64 characters, and printable. What looks like an API key is a secret in the wrong place.
+    """
+    if header[:6].lower() != "basic ":
+        return ""
+    try:
+        user = _decode(header)[0]
+    except Unauthorized:
+        return ""
+    return "(an API key)" if user.startswith("zak_") else user[:_LONGEST_TRIED]
 
 
 def _decode(header: str) -> tuple[str, str]:
-    """Return name and password. Raises `Unauthorized` for a header that holds none."""
+    """Return name and password, both empty if one is missing. Raises `Unauthorized` for a header that is malformed."""
     try:
         plain = b64decode(header[6:].strip(), validate=True)
     except (binascii.Error, ValueError):
@@ -133,5 +145,5 @@ def _decode(header: str) -> tuple[str, str]:
         text = plain.decode("latin-1")
     user, colon, password = text.partition(":")
     if not colon or not user or not password or not text.isprintable():
-        raise wrong()
+        return "", ""
     return user, password

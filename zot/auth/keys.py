@@ -2,7 +2,7 @@
 
 A key is a document under the hash of its secret, which is nowhere else. Beside it lie a mark that says whose it is, and
 when it was last used. A key that is used is read each time, so that one which is taken back is worth nothing from then
-on, whichever process it comes to.
+on, whichever process it comes to. Of that one stays a mark for the log, with its identifier, for a while.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import uuid
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
 from zot.auth.accounts import Account
@@ -32,6 +32,8 @@ MOST_PER_USER = 1000
 # When a key was last used is noted so many seconds apart.
 _NOTED_APART = 60.0
 _MOST_NOTED = 10_000
+# So long after a key was revoked the log can still say so of whoever uses it.
+_REVOKED_KNOWN = timedelta(days=90)
 _SECRET = re.compile(r"zak_[0-9a-f]{32}")
 
 
@@ -129,6 +131,23 @@ class ApiKeys:
         self._storage.write(self._at(name), key.encode(), new_directory=True)
         return key, secret
 
+    def revocation(self, secret: str) -> str:
+        """Say which key had this secret and when it was revoked; empty if none is known to have had it."""
+        with suppress(NotFound):
+            said = json.loads(self._storage.read(f"{self._prefix}/revoked/{_hash(secret)}"))
+            return f"API key {said['uuid']} was revoked at {said['at']}"
+        return ""
+
+    def forget_revoked(self) -> int:
+        """Forget which keys were revoked long ago; returns how many that were."""
+        under, forgotten = f"{self._prefix}/revoked", 0
+        for name in list(self._storage.list(under)):
+            said = json.loads(self._storage.read(f"{under}/{name}"))
+            if now() - datetime.fromisoformat(said["at"]) > _REVOKED_KNOWN:
+                self._storage.delete(f"{under}/{name}")
+                forgotten += 1
+        return forgotten
+
     def find(self, secret: str) -> Key | None:
         """Return the key with this secret; None if there is none, or none any more."""
         return self._read(_hash(secret))
@@ -155,6 +174,7 @@ class ApiKeys:
             if key is not None and key.uuid == identifier and user in (None, key.user):
                 self._storage.delete(self._at(name))
                 self._storage.delete(f"{self._owned(key.user)}/{name}", f"{self._prefix}/used/{name}")
+                self._note_revoked(name, key)
                 return True
         return False
 
@@ -168,6 +188,14 @@ class ApiKeys:
         self._noted[name] = moment
         self._writer = self._writer or ThreadPoolExecutor(1, "key-uses")
         self._writer.submit(self._write_use, name)
+
+    def _note_revoked(self, name: str, key: Key) -> None:
+        """Note which key this was, for the log's word to who goes on using it; the key is gone by now."""
+        said = {"uuid": key.uuid, "at": now().isoformat(timespec="seconds")}
+        try:
+            self._storage.write(f"{self._prefix}/revoked/{name}", json.dumps(said).encode(), new_directory=True)
+        except StorageError as error:
+            log.warning("that API key %s was revoked can't be noted, only done: %s", key.uuid, error)
 
     def _write_use(self, name: str) -> None:
         try:

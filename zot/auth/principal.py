@@ -33,7 +33,8 @@ class Principal(NamedTuple):
 
     `groups` are those that came with the proof (LDAP's, a provider's); the configuration's own are added by the policy.
     `origin` names what vouches for the name: a session or key lives only as long as that still does. `within`, if it is
-    there, narrows what the policy allows: to the scopes of a key, to what a token grants. `stamp` is the account's.
+    there, narrows what the policy allows: to the scopes of a key, to what a token grants. `stamp` is the account's,
+    `key` the identifier of an API key.
     """
 
     name: str = ""
@@ -42,6 +43,7 @@ class Principal(NamedTuple):
     origin: str = ""
     within: tuple[Scope, ...] | None = None
     stamp: str = ""
+    key: str = ""
 
     @property
     def account(self) -> Account:
@@ -52,6 +54,13 @@ class Principal(NamedTuple):
     def is_known(self) -> bool:
         """Tell whether there is a proof, be it one that gives no name, as tokens do that are for everybody."""
         return bool(self.name) or self.via is not Via.NOTHING
+
+    def proof(self) -> dict[str, str]:
+        """Return how they proved who they are, as the logs say it; nothing of whoever did not."""
+        if not self.is_known:
+            return {}
+        said = {"via": self.via.value, "origin": self.origin, "key": self.key}
+        return {name: value for name, value in said.items() if value}
 
     def stays_within(self, action: Action, repository: str) -> bool:
         """Tell whether the scopes, if there are any, have room for this."""

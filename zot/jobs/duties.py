@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import NamedTuple
 
+from zot.auth.keys import ApiKeys
 from zot.auth.sessions import Sessions
 from zot.jobs.sizes import Sizes
 from zot.registry import paths, uploads
@@ -39,7 +40,11 @@ def taken_up(
     what can't wait for a next leader.
     """
     store = stores.at(route)
-    sweeps = [Duty(lambda: sweep_uploads(store), pace=3600), Duty(lambda: sweep_sessions(store), pace=3600)]
+    sweeps = [
+        Duty(lambda: sweep_uploads(store), pace=3600),
+        Duty(lambda: sweep_sessions(store), pace=3600),
+        Duty(lambda: sweep_keys(store), pace=24 * 3600),
+    ]
     if store.layouts is None:
         yield sweeps
         return
@@ -69,6 +74,13 @@ def sweep_sessions(store: Store) -> None:
     swept = Sessions(store.storage, paths.SESSIONS).sweep()
     if swept:
         log.info("%d sessions that are over were dropped", swept)
+
+
+def sweep_keys(store: Store) -> None:
+    """Forget which API keys were revoked long ago."""
+    forgotten = ApiKeys(store.storage, paths.API_KEYS).forget_revoked()
+    if forgotten:
+        log.info("%d API keys that were revoked long ago were forgotten", forgotten)
 
 
 def sweep_uploads(store: Store) -> None:

@@ -10,6 +10,7 @@ from zot.config import Config, ConfigError
 from zot.config.changes import Changes, changes, side_files
 from zot.config.publication import Live
 from zot.errors import StartupError
+from zot.logs import note_change
 from zot.server.stamps import stamp
 
 log = logging.getLogger(__name__)
@@ -37,36 +38,46 @@ class Reloading:
         """Reload if a file has changed and has been left alone since the last look, as an editor may still write."""
         stamps = self._look()
         if stamps != self._seen and stamps == self._unquiet:
-            self.reload()
+            self.reload("a changed file")
         self._unquiet = stamps
 
-    def reload(self) -> None:
-        """Read the file again. What is wrong with it is logged in one line, and the old configuration stays."""
+    def reload(self, by: str) -> None:
+        """Read the file again. What is wrong with it is logged in one line, and the old configuration stays.
+
+        What came of it is audited too, with what asked for it.
+        """
         # What is written while it is read has other stamps at the next look.
         self._seen = self._look()
         try:
             changed = changes(self._config, self._source.load())
             self._live.publish(changed.config)
         except ConfigError as error:
-            problems = " | ".join(str(problem) for problem in error.problems if not problem.warning)
-            log.error("the changed configuration is refused, the old one stays: %s", problems)
+            self._refuse(" | ".join(str(problem) for problem in error.problems if not problem.warning), by)
             return
         except StartupError as error:
-            log.error("the changed configuration is refused, the old one stays: %s", error)
+            self._refuse(str(error), by)
             return
         self._config = changed.config
         self._seen = {file: self._seen.get(file, stamp) for file, stamp in self._look().items()}
         self._tell(changed.config)
-        _say(changed)
+        self._say(changed, by)
+
+    def _refuse(self, problems: str, by: str) -> None:
+        self._audit("refused", problems, by)
+        log.error("the changed configuration is refused, the old one stays: %s", problems)
+
+    def _say(self, changed: Changes, by: str) -> None:
+        """Log what has become of a valid file, in one line: a warning if something in it does not hold yet."""
+        parts = [", ".join(changed.taken)] if changed.taken else []
+        if changed.waiting:
+            parts.append(f"these changes wait for a restart: {', '.join(changed.waiting)}")
+        said = "; ".join(parts) or "no key changed"
+        self._audit("taken over" if changed.taken else "nothing taken over", said, by)
+        level = logging.WARNING if changed.waiting else logging.INFO
+        log.log(level, "the configuration was read again: %s", said)
+
+    def _audit(self, result: str, reason: str, by: str) -> None:
+        note_change("zot serve", "RELOAD", self._source.file, "", result, reason, by)
 
     def _look(self) -> dict[str, object]:
         return {file: stamp(file) for file in (self._source.file, *side_files(self._config))}
-
-
-def _say(changed: Changes) -> None:
-    """Log what has become of a valid file, in one line: a warning if something in it does not hold yet."""
-    parts = [", ".join(changed.taken)] if changed.taken else []
-    if changed.waiting:
-        parts.append(f"these changes wait for a restart: {', '.join(changed.waiting)}")
-    level = logging.WARNING if changed.waiting else logging.INFO
-    log.log(level, "the configuration was read again: %s", "; ".join(parts) or "no key changed")

@@ -10,12 +10,17 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from zot import logs
+from zot.auth.basic import tried_user
+from zot.auth.principal import ANONYMOUS
 
 if TYPE_CHECKING:
     # The library of the counters may be imported only when their directory is known.
     from zot.api.telemetry import Telemetry
 
 log = logging.getLogger("zot.http")
+
+# The answers to logins that failed, or were too many.
+_REFUSED = (401, 429)
 
 
 def after_request(telemetry: Telemetry | None) -> Callable[[Any, Any, dict[str, Any], Any], None]:
@@ -46,6 +51,7 @@ def _note(answer: Any, environ: dict[str, Any], seconds: float) -> None:
 
 
 def _line(created: float, environ: dict[str, Any], status: int, size: int, seconds: float, is_aborted: bool) -> str:
+    caller = environ.get("zot.caller", ANONYMOUS)
     fields: dict[str, object] = {
         "method": environ["REQUEST_METHOD"],
         "path": environ["PATH_INFO"],
@@ -54,7 +60,8 @@ def _line(created: float, environ: dict[str, Any], status: int, size: int, secon
         "milliseconds": round(seconds * 1000, 2),
         "bytes": size,
         "client": environ.get("REMOTE_ADDR", ""),
-        "user": environ.get("zot.user", ""),
+        "user": caller.name,
+        **caller.proof(),
         "agent": environ.get("HTTP_USER_AGENT", ""),
         "request": environ.get("zot.request", ""),
     }
@@ -62,4 +69,7 @@ def _line(created: float, environ: dict[str, Any], status: int, size: int, secon
         fields["received"] = int(environ["CONTENT_LENGTH"])
     if is_aborted:
         fields["aborted"] = True
+    if status in _REFUSED and not caller.is_known:
+        tried, refused = tried_user(environ.get("HTTP_AUTHORIZATION", "")), environ.get("zot.refused")
+        fields |= {name: value for name, value in (("triedUser", tried), ("refused", refused)) if value}
     return logs.line(created, "info", log.name, "request", **fields)

@@ -138,7 +138,7 @@ class _Server(BaseApplication):
             "forwarded_allow_ips": "",
             "worker_tmp_dir": "/dev/shm" if os.path.isdir("/dev/shm") else None,
             "when_ready": lambda _: self._ready(),
-            "on_exit": lambda _: self.leaders.stop(),
+            "on_exit": lambda _: self._end(),
             "post_worker_init": _settle_worker,
             "worker_exit": _leave_worker,
             "child_exit": _forget_worker,
@@ -167,10 +167,17 @@ class _Server(BaseApplication):
         _Master(self, self.leaders, reloading).run()
 
     def _ready(self) -> None:
-        print(f"Listening on {self._url}", flush=True)
         storage = self._config.storage
         places = ", ".join(_place(store) for store in (storage, *storage.sub_paths.values()))
-        print(f"zot {__version__}, {self._options.workers} workers, storage in {places}", flush=True)
+        count = self._options.workers
+        about = f"zot {__version__}, {count} worker{'' if count == 1 else 's'}, storage in {places}"
+        log.info("the server has started, listening on %s: %s", self._url, about)
+        print(f"Listening on {self._url}", flush=True)
+        print(about, flush=True)
+
+    def _end(self) -> None:
+        self.leaders.stop()
+        log.info("the server has stopped")
 
 
 def _place(store: StoreOptions) -> str:
@@ -193,6 +200,12 @@ class _Master(Arbiter):
             self._reloading.look()
         self._leaders.look_after()
 
+    def stop(self, graceful: bool = True) -> None:
+        """Stop the workers; gunicorn does so again to see whether any are left."""
+        if self.LISTENERS:
+            log.info("the server stops; transfers get %d s to end", self.cfg.graceful_timeout if graceful else 0)
+        super().stop(graceful)
+
     def spawn_worker(self) -> int:
         """Fork a worker, which takes signals when it can act on them: before, they would go to this process' queue."""
         before = signal.pthread_sigmask(signal.SIG_BLOCK, HELD_BACK)
@@ -206,7 +219,7 @@ class _Master(Arbiter):
         if self._reloading is None:
             log.warning("SIGHUP is ignored, as there is no configuration file to read again")
         else:
-            self._reloading.reload()
+            self._reloading.reload("SIGHUP")
 
     def handle_usr2(self) -> None:
         """Ignore SIGUSR2, by which gunicorn would start a second master."""
