@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from datetime import datetime
 from pathlib import Path
 
 import trustme
@@ -24,9 +25,9 @@ class Authority:
         """The section `http.tls` of a server with this certificate."""
         return {"cert": str(self.cert), "key": str(self.key)}
 
-    def renew(self) -> None:
+    def renew(self, not_after: datetime | None = None) -> None:
         """Put another certificate and key in place, each at once."""
-        issued = self._authority.issue_cert(*self._names)
+        issued = self._authority.issue_cert(*self._names, not_after=not_after)
         replace(self.key, issued.private_key_pem.bytes())
         replace(self.cert, b"".join(blob.bytes() for blob in issued.cert_chain_pems))
 

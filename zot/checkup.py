@@ -14,17 +14,15 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from cryptography import x509
-
 from zot.addresses import OutgoingError
 from zot.config.pair import UnfitPair, load_pair
+from zot.config.validity import validity
 from zot.outgoing import Guarded, Reach
 
 _FEW_FILES = 4096
 _LITTLE_SPACE = 0.05
 _SKEW = 2.0
 _NETWORKED = frozenset({"nfs", "nfs4", "cifs", "smb3", "fuse.sshfs", "9p"})
-_SOON_DAYS = 30
 # More than the mebibyte at which some proxies stop by default.
 _BODY = bytes(2 * 1024 * 1024)
 _ALL_BELOW = "let the proxy pass everything below /v2/ to the registry"
@@ -150,18 +148,17 @@ def certificate(cert: str, key: str) -> Iterator[Finding]:
     what = f"certificate {cert}"
     try:
         load_pair(ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER), cert, key)
-        found = x509.load_pem_x509_certificate(Path(cert).read_bytes())
+        found = validity(cert)
     except UnfitPair as error:
         yield Finding(what, "bad", error.problem, error.remedy)
         return
     except OSError as error:
         yield Finding(what, "bad", f"it can't be read: {error.strerror}", "name files that this user may read")
         return
-    left = (found.not_valid_after_utc - datetime.now(UTC)).days
-    said = f"it is valid until {found.not_valid_after_utc:%Y-%m-%d}, {left} days"
-    if left < 0:
-        yield Finding(what, "bad", f"it ended on {found.not_valid_after_utc:%Y-%m-%d}", "renew it")
-    elif left < min(_SOON_DAYS, (found.not_valid_after_utc - found.not_valid_before_utc).days // 3):
+    said = f"it is valid until {found.ends:%Y-%m-%d}, {found.days} days"
+    if found.days < 0:
+        yield Finding(what, "bad", f"it ended on {found.ends:%Y-%m-%d}", "renew it")
+    elif found.is_soon:
         yield Finding(what, "warning", said, "renew it; the server takes the new one without a restart")
     else:
         yield Finding(what, "good", said)

@@ -13,6 +13,7 @@ import termios
 import time
 from collections.abc import Iterator
 from contextlib import closing
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
 
@@ -173,6 +174,23 @@ def test_a_renewed_certificate_is_taken(server: Server, authority: Authority) ->
         assert serial(server) != before
         old.request("GET", "/v2/")
         assert (old.getresponse().status, old.sock) == (200, used)
+
+
+def test_a_renewal_is_no_warning_unless_it_ends_soon(server: Server, authority: Authority) -> None:
+    """A renewed certificate is told at level info with its end; one that ends within the month is warned of."""
+
+    def said() -> list[dict[str, str]]:
+        return [line for line in map(json.loads, server.log.read_text().splitlines()) if "which is valid" in str(line)]
+
+    for count, ends in enumerate((None, datetime.now(UTC) + timedelta(days=5))):
+        authority.renew(ends)
+        serial(server)
+        wait_until(lambda count=count: len(said()) > count, "the renewal is logged")  # type: ignore[misc]
+    late, soon = said()
+    assert (late["level"], soon["level"]) == ("info", "warning")
+    assert "soon" not in late["message"]
+    assert f"valid until {ends:%Y-%m-%d}" in soon["message"]
+    assert soon["message"].endswith("which is soon: renew it")
 
 
 def test_a_broken_pair_is_refused(server: Server, authority: Authority) -> None:

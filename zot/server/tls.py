@@ -51,7 +51,7 @@ class Certificates:
         except StartupError as error:
             log.error("the changed certificate is not taken, the old one stays: %s", error)
         else:
-            log.warning("new connections get the changed certificate %s", self.cert)
+            _tell(self.cert)
 
     def _files(self) -> dict[str, str]:
         files = {"http.tls.cert": self.cert, "http.tls.key": self.key}
@@ -78,6 +78,20 @@ class Certificates:
         if self._cacert is not None:
             _ask_for_certificates(context, self._cacert)
         return context
+
+
+def _tell(cert: str) -> None:
+    """Log that a changed certificate is taken: a warning if it is no good for long."""
+    from zot.config.validity import validity
+
+    try:
+        ends, _, is_soon = validity(cert)
+    except (ValueError, OSError) as error:
+        log.warning("new connections get the changed certificate %s; when it ends can't be read: %s", cert, error)
+        return
+    level, until = logging.WARNING if is_soon else logging.INFO, ends.isoformat(timespec="seconds")
+    advice = ", which is soon: renew it" if is_soon else ""
+    log.log(level, "new connections get the changed certificate %s, which is valid until %s%s", cert, until, advice)
 
 
 def _ask_for_certificates(context: ssl.SSLContext, cacert: str) -> None:
