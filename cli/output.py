@@ -41,10 +41,12 @@ class Output:
                 padded = (cell.ljust(width) for cell, width in zip(row, widths, strict=True))
                 click.echo("  ".join(padded).rstrip())
             return
-        from rich.table import Table
+        from rich.table import Column, Table
         from rich.text import Text
 
-        table = Table(*headings, box=None, pad_edge=False, header_style="bold")
+        # A long word is broken, lest its end be lost.
+        columns = (Column(heading, overflow="fold") for heading in headings)
+        table = Table(*columns, box=None, pad_edge=False, header_style="bold")
         for row in cells:
             table.add_row(*map(Text, row))
         _console(sys.stdout).print(table)

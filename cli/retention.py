@@ -44,8 +44,9 @@ def retention() -> None:
 def plan(repository: str | None, config: str | None, output: Output) -> None:
     """Decide on every tag without deleting any, and keep that as a plan.
 
-    Of each tag is said whether it is kept, by which rule, how old it is, when it was pulled, and how many bytes go
-    with it in the end; what deleted tags share is counted with each of them, and once in the sum.
+    Of each tag is said whether it is kept, and by which entry of which policy: PLACE counts both from 0, and names the
+    patterns that match. WHY is the condition that keeps it, or those that do not, with what they looked at. FREES is
+    how many bytes go with it in the end; what deleted tags share is counted with each of them, and once in the sum.
 
     \b
     Examples:
@@ -61,7 +62,17 @@ def plan(repository: str | None, config: str | None, output: Output) -> None:
         output.document(documents)
         return
     several = len(documents) > 1
-    headings = [*(["STORE"] if several else []), "REPOSITORY", "TAG", "DECISION", "RULE", "AGE", "PULLED", "FREES"]
+    headings = [
+        *(["STORE"] if several else []),
+        "REPOSITORY",
+        "TAG",
+        "DECISION",
+        "PLACE",
+        "WHY",
+        "AGE",
+        "PULLED",
+        "FREES",
+    ]
     rows = [
         [*([document["store"]] if several else []), *_row(one)] for document in documents for one in document["tags"]
     ]
@@ -139,9 +150,12 @@ def explain(tag: Reference, config: str | None, output: Output) -> None:
         output.document(document)
         return
     output.line(f"{name}:{wanted}: {document['decision']}, {decision.rule}", bold=True)
-    output.line(f"  Policy: {', '.join(globs) if globs else 'none matches, so all tags are kept'}")
+    said = f"policies[{policy.position}], for {', '.join(globs)}" if globs else "none matches, so all tags are kept"
+    output.line(f"  Policy: {said}")
     if keep is not None:
-        output.line(f"  First of its keepTags that matches: {document['patterns'] or 'all tags'}")
+        patterns = ", ".join(pattern.text for pattern in keep.patterns)
+        number = policy.keep_tags.index(keep)
+        output.line(f"  First of its keepTags that matches: keepTags[{number}], for {patterns or 'all tags'}")
     output.line(f"  Pushed {_ago(decision.pushed)}; pulled {_ago(decision.pulled)}")
     output.line(f"  Stands for {decision.digest}")
 
@@ -171,6 +185,7 @@ def _document(name: str, one: Decision, frees: int) -> dict[str, Any]:
         "tag": one.tag,
         "digest": str(one.digest),
         "decision": "keep" if one.kept else "delete",
+        "place": one.place or None,
         "rule": one.rule,
         "pushed": when(one.pushed) if one.pushed else None,
         "pulled": when(one.pulled) if one.pulled else None,
@@ -182,7 +197,7 @@ def _row(one: dict[str, Any]) -> list[Any]:
     pulled = "never" if one["pulled"] is None else f"{_since(one['pulled'])} ago"
     pushed = "-" if one["pushed"] is None else _since(one["pushed"])
     frees = human_size(one["frees"]) if one["decision"] == "delete" else ""
-    return [one["repository"], one["tag"], one["decision"], one["rule"], pushed, pulled, frees]
+    return [one["repository"], one["tag"], one["decision"], one["place"] or "-", one["rule"], pushed, pulled, frees]
 
 
 def _since(moment: str) -> str:

@@ -125,11 +125,15 @@ def test_a_plan_is_carried_out_or_refused(server: Server) -> None:
     (planned,) = document(server, "retention", "plan", "--repo", "team/app")
     decided = {one["tag"]: (one["decision"], one["rule"]) for one in planned["tags"]}
     assert decided == {
-        "other": ("delete", "didn't meet any tag 'patterns' rules"),
-        "v1": ("delete", "didn't meet any tag retention rule"),
-        "v2": ("keep", "retained by mostRecentlyPushedCount 2"),
-        "v3": ("keep", "retained by mostRecentlyPushedCount 2"),
+        "other": ("delete", "no entry of keepTags matches its name"),
+        "v1": ("delete", "not kept by mostRecentlyPushedCount: 2 (it is 3rd of 3)"),
+        "v2": ("keep", "kept by mostRecentlyPushedCount: 2 (it is 2nd of 3)"),
+        "v3": ("keep", "kept by mostRecentlyPushedCount: 2 (it is 1st of 3)"),
     }
+    assert [one["place"] for one in planned["tags"]] == [
+        "policies[0] (team/**)",
+        *["policies[0] (team/**), keepTags[0] (^v)"] * 3,
+    ]
     push(server, "team/app", "v4", "v4")
     refused = run(server, "retention", "run", "--plan", planned["plan"], status=1)
     assert "team/app:v2 would be decided otherwise now" in refused.stderr
@@ -145,7 +149,10 @@ def test_a_plan_is_carried_out_or_refused(server: Server) -> None:
     assert tags(server, "team/app") == ["v3", "v4"]
     explained = document(server, "retention", "explain", "team/app:v3")
     assert (explained["decision"], explained["patterns"], explained["policy"]) == ("keep", ["^v"], ["team/**"])
-    assert "team/app:v3: keep, retained by" in run(server, "retention", "explain", "team/app:v3").stdout
+    told = run(server, "retention", "explain", "team/app:v3").stdout
+    assert "team/app:v3: keep, kept by mostRecentlyPushedCount: 2 (it is 2nd of 2)\n" in told
+    assert "  Policy: policies[0], for team/**\n" in told
+    assert "  First of its keepTags that matches: keepTags[0], for ^v\n" in told
 
 
 def test_a_pull_is_seen_soon(server: Server) -> None:

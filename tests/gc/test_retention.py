@@ -11,6 +11,7 @@ from tests.gc.worlds import HOUR, START
 from zot.config import load
 from zot.gc.deciding import Decision, decide
 from zot.gc.snapshot import Snapshot, Tag
+from zot.gc.wording import duration, moment, rank
 from zot.oci.digest import Digest
 from zot.oci.globs import compile_glob
 from zot.oci.patterns import Pattern
@@ -154,13 +155,14 @@ def test_unknown_statistics_keep_the_tag() -> None:
     """Nobody knows when it was pushed, so it stays."""
     found = decision(Policy(keep_tags=(Keep(pushed_within=DAY),)), OLD._replace(pushed=0.0))
     assert found.kept
-    assert "not known" in found.rule
+    assert "nobody knows when it was pushed" in found.rule
 
 
 def test_pulls_that_were_not_counted_keep_the_tag() -> None:
     """While pulls are counted for less than `pulledWithin`, what was here before may have been pulled."""
     policy = Policy(keep_tags=(Keep(pulled_within=7 * DAY),))
-    assert decision(policy, OLD, counted_since=NOW - DAY).kept
+    found = decision(policy, OLD, counted_since=NOW - DAY)
+    assert (found.kept, "pulls are counted since" in found.rule) == (True, True)
     assert decision(policy, OLD, counted_since=NOW - DAY).until == NOW + 6 * DAY
     assert not decision(policy, OLD, counted_since=NOW - 8 * DAY).kept
     assert not decision(policy, OLD._replace(pushed=NOW - 8 * DAY), counted_since=NOW - 9 * DAY).kept
@@ -208,5 +210,40 @@ def test_any_rule_is_enough() -> None:
     keep = Keep(pushed_within=DAY, pulled_within=2 * DAY)
     found = decision(Policy(keep_tags=(keep,)), NEW)
     assert found.kept
-    assert found.rule == "retained by pulledWithin 48h"
+    assert found.rule == f"kept by pulledWithin: 48h (never pulled, pushed {moment(NEW.pushed)})"
     assert found.until == NEW.pushed + 2 * DAY
+
+
+def test_a_reason_names_policy_entry_and_conditions(example: Retention) -> None:
+    """Of each tag is said which policy, entry and pattern decide, and what each condition of the entry looked at."""
+    tags = {"v2.0": OLD, "a-prod": OLD, "v3.1": PULLED, "v3.2": OLD, "latest": NEW}
+    said = {one.tag: one.reason for one in decide(example.of("prod/b"), snapshot("prod/b", tags), NOW)}
+    at = "policies[0] (prod/*), keepTags"
+    assert said == {
+        "v2.0": f"{at}[0] (v2.*): kept by its name",
+        "a-prod": f"{at}[0] (.*-prod): kept by its name",
+        "v3.1": f"{at}[1] (v3.*): kept by pulledWithin: 168h (pulled {moment(NOW - HOUR)})",
+        "v3.2": f"{at}[1] (v3.*): not kept by pulledWithin: 168h (never pulled, pushed {moment(OLD.pushed)})",
+        "latest": "policies[0] (prod/*): no entry of keepTags matches its name",
+    }
+    many = {f"p{number:02}": OLD._replace(pushed=OLD.pushed + number) for number in range(13)}
+    last = decide(example.of("c"), snapshot("c", many), NOW)
+    pushed = moment(OLD.pushed)
+    assert last[0].reason == (
+        f"policies[2] (**), keepTags[0] (all tags): not kept by pulledWithin: 720h (never pulled, pushed {pushed}), "
+        f"pushedWithin: 720h (pushed {pushed}), mostRecentlyPushedCount: 10 (it is 13th of 13), "
+        "mostRecentlyPulledCount: 10 (never pulled)"
+    )
+    assert last[3].rule == "kept by mostRecentlyPushedCount: 10 (it is 10th of 13)"
+    nobody = Retention(policies=example.policies[:1])
+    (found,) = decide(nobody.of("other"), snapshot("other", {"v": OLD}), NOW)
+    assert found.reason == "no policy is for this repository, so all tags are kept"
+
+
+def test_words_for_numbers() -> None:
+    """Ranks, times and lengths of time are said as a person would, also when a clock was wrong beyond all calendars."""
+    assert [rank(number, 200)[6:].split()[0] for number in (0, 1, 2, 3, 10, 11, 12, 20, 111)] == [
+        "1st", "2nd", "3rd", "4th", "11th", "12th", "13th", "21st", "112th"
+    ]  # fmt: skip
+    assert [duration(one) for one in (604800.0, 5400.0, 90.0, 1.5, 0.0)] == ["168h", "90m", "90s", "1.5s", "0s"]
+    assert (moment(0.0), moment(1e30)) == ("1970-01-01T00:00Z", "1e+30 s after 1970")

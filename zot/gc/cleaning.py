@@ -88,6 +88,6 @@ def explain(made: Plan, dry_run: bool) -> None:
                 "lastPullTimestamp": one.pulled,
                 "pushTimestamp": one.pushed,
                 "decision": "keep" if one.kept else "delete",
-                "reason": one.rule,
+                "reason": one.reason,
             }
             log.info("applied policy", extra=fields)

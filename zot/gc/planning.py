@@ -108,7 +108,7 @@ class _Planner:
                 self._come_back(one.until)
             else:
                 self._removals.append(
-                    Removal(Kind.TAG, one.tag, one.digest, 0, Reason.RETENTION, one.pushed, why=one.rule)
+                    Removal(Kind.TAG, one.tag, one.digest, 0, Reason.RETENTION, one.pushed, why=one.reason)
                 )
         while going := list(self._going()):
             for digest, reason, cared in going:

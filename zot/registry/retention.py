@@ -52,7 +52,7 @@ class Immutable:
 
 @dataclass(frozen=True)
 class Policy:
-    """The rules of the repositories that match any of the globs."""
+    """The rules of the repositories that match any of the globs; `position` is its place among the policies."""
 
     repositories: tuple[Glob, ...] = ()
     delete_referrers: bool = False
@@ -60,13 +60,14 @@ class Policy:
     keep_tags: tuple[Keep, ...] = ()
     keep_untagged: Keep | None = None
     immutable: tuple[Immutable, ...] = ()
+    position: int = 0
 
     def forbids_moving(self, tag: str) -> bool:
         """Tell whether a tag is immutable."""
         return any(rule.is_about(tag) for rule in self.immutable)
 
 
-_NO_POLICY = Policy()
+NO_POLICY = Policy()
 
 
 @dataclass(frozen=True)
@@ -92,4 +93,4 @@ class Retention:
         for policy in self.policies:
             if any(pattern.matches(name) for pattern in policy.repositories):
                 return policy
-        return _NO_POLICY
+        return NO_POLICY

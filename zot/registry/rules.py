@@ -19,11 +19,11 @@ def retention_of(options: StoreOptions) -> Retention:
         gc_delay=options.gc_delay.total_seconds(),
         delay=delay.total_seconds(),
         dry_run=section.dry_run,
-        policies=tuple(_policy(one) for one in section.policies),
+        policies=tuple(_policy(one, position) for position, one in enumerate(section.policies)),
     )
 
 
-def _policy(section: RetentionPolicy) -> Policy:
+def _policy(section: RetentionPolicy, position: int) -> Policy:
     return Policy(
         repositories=tuple(compile_glob(one) for one in section.repositories),
         delete_referrers=section.delete_referrers,
@@ -31,6 +31,7 @@ def _policy(section: RetentionPolicy) -> Policy:
         keep_tags=tuple(_keep(one, one.patterns) for one in section.keep_tags),
         keep_untagged=None if section.keep_untagged is None else _keep(section.keep_untagged, ()),
         immutable=tuple(_immutable(one) for one in section.immutable),
+        position=position,
     )
 
 
