@@ -12,11 +12,11 @@ import click
 
 from cli.configuration import read
 from cli.options import config_group, config_option
-from cli.output import Output, output_options, styled
+from cli.output import Output, output_options
 from cli.store import open_store, open_to_change, require_store
 from zot.auth.accounts import Account, Directory
 from zot.auth.authority import Authority
-from zot.auth.dates import now, read_date, write_date
+from zot.auth.dates import NEVER, now, read_date, write_date
 from zot.auth.key_login import KeyLogin
 from zot.auth.keys import ApiKeys, Key, Wanted
 from zot.auth.opening import Opener
@@ -77,9 +77,9 @@ def create(
     note_change("zot apikey create", "POST", f"/zot/auth/apikey?id={key.uuid}", "", "created", f"a key for {user}")
     if idle:
         so = f", so the key may do all that {user} may" if len(idle) == len(scopes) else ""
-        _warn(f"{' '.join(idle)} narrows nothing{so}; write GLOB:ACTION, as a/**:read")
+        output.warning(f"{' '.join(idle)} narrows nothing{so}; write GLOB:ACTION, as a/**:read")
     if authority.keys is None:
-        _warn("API keys are not turned on, so no server takes this one; set http.auth.apikey to true")
+        output.warning("API keys are not turned on, so no server takes this one; set http.auth.apikey to true")
     if output.json:
         output.document({**_document(key, ""), "apiKey": secret})
         return
@@ -133,7 +133,7 @@ def revoke(identifier: str, config: str | None, output: Output) -> None:
     # Whose it was is known only before it is gone.
     user = next((key.user for key in keys.all() if key.uuid == identifier), "")
     if not keys.revoke(identifier):
-        output.failure(f"there is no API key {identifier}; zot apikey list shows them all")
+        output.failure(f"there is no API key {identifier}", "zot apikey list shows them all")
         sys.exit(1)
     note_change("zot apikey revoke", "DELETE", f"/zot/auth/apikey?id={identifier}", "", "revoked", f"a key of {user}")
     if output.json:
@@ -189,11 +189,6 @@ def _idle(scopes: Iterable[str]) -> list[str]:
     return [scope for scope in scopes if parse_scope(scope) is None]
 
 
-def _warn(text: str) -> None:
-    """Tell on standard error what the user must not miss, quiet or not."""
-    click.echo(f"{styled('warning:', sys.stderr, fg='yellow')} {text}", err=True)
-
-
 def _flaw(key: Key, login: KeyLogin) -> str:
     """Return why a key is worth nothing; nothing while it is good."""
     try:
@@ -220,7 +215,9 @@ def _document(key: Key, flaw: str) -> dict[str, object]:
     """Return what is printed of a key as JSON; `state` is `good`, or why it is not.
 
     As over HTTP, a key that ended with a change of the login is shown as expired; one of which nobody can tell is not.
+    What never was is null, where zot's API has a date before all others.
     """
     is_void = bool(flaw) and not flaw.startswith(_UNKNOWN)
     shown = {"user": key.user, "origin": key.origin, "state": flaw or "good"}
-    return key.describe() | shown | {"isExpired": key.is_expired or is_void}
+    document = key.describe() | shown | {"isExpired": key.is_expired or is_void}
+    return {name: None if value == NEVER else value for name, value in document.items()}

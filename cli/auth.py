@@ -75,7 +75,7 @@ def explain(
     rights = _WORDS.get(action) or (GRANTED[action],)
     decisions = [(right, policy.decide(principal, right, repository)) for right in rights]
     if output.json:
-        output.document([{"action": right.value, **decision._asdict()} for right, decision in decisions])
+        output.document({"decisions": [{"action": right.value, **decision._asdict()} for right, decision in decisions]})
     else:
         target = f"{repository}:{tag}" if tag else repository
         for right, decision in decisions:
@@ -125,14 +125,19 @@ def check(config: str | None, output: Output) -> None:
     chosen = read(config, output)
     policy = policy_of(chosen.http)
     if not isinstance(policy, AccessControl):
-        output.line(policy.decide(ANONYMOUS, Action.READ, "a").rule)
+        rule = policy.decide(ANONYMOUS, Action.READ, "a").rule
+        if output.json:
+            output.document({"rule": rule, "patterns": []})
+        else:
+            output.line(rule)
         return
     whom = _principals(chosen)
     table = {
         pattern: {title: _letters(policy, one, pattern) for title, one in whom.items()} for pattern in policy.patterns
     }
     if output.json:
-        output.document(table)
+        patterns = [{"pattern": pattern, "rights": rights} for pattern, rights in table.items()]
+        output.document({"rule": None, "patterns": patterns})
     else:
         output.table(["PATTERN", *whom], [(pattern, *cells.values()) for pattern, cells in table.items()])
 

@@ -88,10 +88,10 @@ def explain(key: str | None, deep: bool, output: Output) -> None:
     """
     found = _find(key, deep)
     if not found:
-        output.failure(f"there is no key {key}; {_suggest(str(key))}")
+        output.failure(f"there is no key {key}", _suggest(str(key)))
         raise click.exceptions.Exit(1)
     if output.json:
-        output.document([known(one) for one in found])
+        output.document({"keys": [known(one) for one in found]})
     elif len(found) == 1:
         _describe(found[0], output)
     else:

@@ -11,7 +11,7 @@ import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, NoReturn
 
 import click
 import platformdirs
@@ -58,14 +58,35 @@ def read(named: str | None, output: Output, *, warn: Callable[[Problem], None] =
     except ConfigError as error:
         checked = Checked(None, error.problems)
         if error.unreadable:
-            tell(checked.problems, excerpts=False)
-            sys.exit(UNREADABLE)
+            _refuse(file, checked.problems, UNREADABLE, output)
     if checked.config is None:
-        tell(checked.problems, excerpts=False)
-        sys.exit(1)
+        _refuse(file, checked.problems, 1, output)
     for problem in checked.problems:
         warn(problem)
     return checked.config
+
+
+def _refuse(file: str, problems: list[Problem], status: int, output: Output) -> NoReturn:
+    """Say why a file is no configuration, and end the command."""
+    if output.json:
+        first = next(one for one in problems if not one.warning)
+        several = {"problems": [plain(one) for one in problems]}
+        output.failure(f"{file}:{first.line}:{first.column}: {first.what}", first.remedy, status=status, **several)
+    else:
+        tell(problems, excerpts=False)
+    sys.exit(status)
+
+
+def plain(problem: Problem) -> dict[str, object]:
+    """Return a problem as programs get it."""
+    return {
+        "severity": "warning" if problem.warning else "error",
+        "line": problem.line,
+        "column": problem.column,
+        "key": problem.key or None,
+        "what": problem.what,
+        "remedy": problem.remedy,
+    }
 
 
 def tell(problems: list[Problem], *, excerpts: bool = True) -> None:

@@ -55,7 +55,7 @@ def doctor(url: str | None, cafile: str | None, config: str | None, output: Outp
     chosen = read(config, output, warn=lambda one: warned.append(Finding(one.key, "warning", one.what, one.remedy)))
     findings = [*warned, *_look(chosen, url, cafile)]
     if output.json:
-        output.document([finding._asdict() for finding in findings])
+        output.document({"findings": [finding.plain() for finding in findings]})
     else:
         for finding in findings:
             _print(finding, output)

@@ -41,7 +41,7 @@ def du(repository: str | None, limit: int, sort: str, config: str | None, output
         repositories.require(stores.of(repository), repository)
         found = [_only(repository, *one, output) for one in stores.by_route() if one[1] is stores.of(repository)]
     if output.json:
-        output.document([_document(one, sort) for one in found])
+        output.document({"stores": [_document(one, sort) for one in found]})
         return
     for number, one in enumerate(found):
         if number:

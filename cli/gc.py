@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import click
 
-from cli.jobs import FAILED, age, chosen, opened, work
+from cli.jobs import FAILED, age, chosen, opened, tell_failure, work
 from cli.options import config_group, config_option
 from cli.output import Output, counted, output_options
 from cli.store import human_size, repository_options, when
@@ -62,13 +62,14 @@ def run(dry_run: bool, repository: str | None, config: str | None, output: Outpu
             done = work(store, record, job, output, listing.add)
             if not read.storage.at(route).gc:
                 output.note(f"{prefix}gc is off here, so the server never does this by itself; {_switch(route)}")
+            tell_failure(done, output)
             status = max(status, 0 if done.outcome == "done" else FAILED)
             documents.append({"store": route, **done.document(), "listed": listing.items})
             if not output.json:
                 listing.tell_waiting(store.retention)
                 _conclude(done, prefix, output)
     if output.json:
-        output.document(documents)
+        output.document({"stores": documents})
     sys.exit(status)
 
 
@@ -92,7 +93,7 @@ def status(config: str | None, output: Output) -> None:
             waiting = sum(1 for _ in passes.due(store, time.time()))
             found.append(_State(route, read.storage.at(route).gc, waiting, last))
     if output.json:
-        output.document([_document(one) for one in found])
+        output.document({"stores": [_document(one) for one in found]})
         return
     rows = [_row(one) for one in found]
     output.table(["STORE", "ENABLED", "TO LOOK AT", "LAST RUN", "OUTCOME", "REMOVED", "FREED"], rows)
@@ -145,9 +146,7 @@ def _only(repository: str) -> Any:
 
 def _conclude(done: Record, prefix: str, output: Output) -> None:
     for problem in done.problems:
-        output.note(f"{prefix}warning: {problem}")
-    if done.outcome != "done":
-        output.failure(f"the run {done.outcome}{': ' if done.message else ''}{done.message}; what it did stays")
+        output.warning(f"{prefix}{problem}")
     counts = ", ".join(counted(count, kind) for kind, count in sorted(done.removed.items())) or "nothing"
     verb = "would remove" if done.dry_run else "removed"
     output.line(f"{prefix}{verb} {counts}: {human_size(done.freed)} in {counted(done.repositories, 'repository')}")

@@ -45,33 +45,33 @@ def show(reference: Reference, after: str, limit: int, config: str | None, outpu
     name, wanted = reference
     store = open_store(read(config, output)).of(name)
     if wanted is not None:
-        found, more = [images.show(store, name, wanted)], False
+        found, following = [images.show(store, name, wanted)], None
     else:
-        found, more = _tagged(store, name, after, limit)
+        found, following = _tagged(store, name, after, limit)
     if output.json:
-        output.document([_document(one) for one in found])
+        output.document({"images": [_document(one) for one in found], "next": following})
         return
     for number, one in enumerate(found):
         if number:
             output.line()
         _print(one, output)
-    if more:
-        output.note("there are more tags; go on with --after and the last tag shown")
+    if following:
+        output.note(f"there are more tags; go on with --after {following}")
 
 
-def _tagged(store: Store, name: str, after: str, limit: int) -> tuple[list[Shown], bool]:
+def _tagged(store: Store, name: str, after: str, limit: int) -> tuple[list[Shown], str | None]:
     from zot.registry import tags
 
     page = tags.page(store, name, limit, after)
     shown = [images.show(store, name, tag) for tag in page.names]
     once = {one.image.digest: one for one in shown}
-    return list(once.values()), page.more
+    return list(once.values()), page.names[-1] if page.more else None
 
 
 def _document(shown: Shown) -> dict[str, object]:
     image = camel(asdict(shown.image)) | {"total": shown.image.total}
     # A referrer is a descriptor, whose annotations have the keys that they have.
-    return asdict(shown) | {"pushed": when(shown.pushed), "image": image}
+    return asdict(shown) | {"pushed": when(shown.pushed), "by": shown.by or None, "image": image}
 
 
 def _print(shown: Shown, output: Output) -> None:

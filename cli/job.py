@@ -48,7 +48,7 @@ def list_(limit: int, config: str | None, output: Output) -> None:
                     break
     found = sorted(found, key=lambda one: one[1].started, reverse=True)[:limit]
     if output.json:
-        output.document([{"store": route, **record.summary()} for route, record in found])
+        output.document({"runs": [{"store": route, **record.summary()} for route, record in found]})
     else:
         output.table(["ID", "STORE", "BY", "STARTED", "OUTCOME", "REMOVED", "FREED"], (_row(*one) for one in found))
 
@@ -72,7 +72,7 @@ def show(run: str, config: str | None, output: Output) -> None:
                 continue
             _show(route, record, output)
             return
-    output.failure(f"there is no run {run!r}; zot job list shows the last ones")
+    output.failure(f"there is no run {run!r}", "zot job list shows the last ones")
     sys.exit(FAILED)
 
 

@@ -7,6 +7,7 @@ import signal
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import NoReturn
 
 from cli.configuration import read
 from cli.output import Output
@@ -40,12 +41,12 @@ def opened(named: str | None, output: Output) -> Iterator[tuple[Config, Stores]]
             configure_log(config.log.level, config.log.output)
         yield config, stores
     except StorageError as error:
-        fail(output, f"{error}; nothing was changed")
+        fail(output, str(error), "see to the storage, then try again; nothing was changed")
 
 
-def fail(output: Output, why: str) -> None:
+def fail(output: Output, why: str, remedy: str) -> NoReturn:
     """Say why in one line, and leave with 1."""
-    output.failure(why)
+    output.failure(why, remedy)
     sys.exit(FAILED)
 
 
@@ -55,7 +56,7 @@ def chosen(stores: Stores, repository: str | None, output: Output) -> list[tuple
         return list(stores.by_route())
     store = stores.of(repository)
     if not repositories.exists(store, repository):
-        fail(output, f"there is no repository {repository!r}; check its name")
+        fail(output, f"there is no repository {repository!r}", "check its name")
     return [(route, one) for route, one in stores.by_route() if one is store]
 
 
@@ -80,11 +81,17 @@ def work(
         try:
             return run_job(store, record, job, stopping=lambda: bool(told), shown=show)
         except HeldError as error:
-            fail(output, f"{error}; try again when it has ended")
-            raise
+            fail(output, str(error), "try again when it has ended")
         finally:
             for number in (signal.SIGINT, signal.SIGTERM):
                 signal.signal(number, signal.SIG_DFL)
+
+
+def tell_failure(done: Record, output: Output) -> None:
+    """Say of a run that did not end well what became of it."""
+    if done.outcome != "done":
+        why = f"the run {done.outcome}{': ' if done.message else ''}{done.message}"
+        output.failure(why, f"what it did stays; zot job show {done.id} lists it")
 
 
 def age(seconds: float) -> str:

@@ -101,14 +101,13 @@ def _tell(outcome: Outcome, output: Output) -> None:
         why = f", as {IMMUTABLE}; change its rule immutable first" if key in outcome.immutable else ""
         output.line(f"{outcome.name}: put back {key}{why}")
     if outcome.damaged:
-        output.failure(
-            f"{outcome.name}/index.json can't be read: {outcome.damaged}; let its writer end, or write it again"
-        )
+        why = f"{outcome.name}/index.json can't be read: {outcome.damaged}"
+        output.failure(why, "let its writer end, or write it again")
 
 
 def _document(outcome: Outcome) -> dict[str, object]:
     return {
-        "name": outcome.name,
+        "repository": outcome.name,
         "adopted": outcome.adopted,
         "added": sorted(outcome.added),
         "moved": sorted(outcome.moved),

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import importlib
+import logging
 import os
+import re
 import sys
+from typing import NoReturn
 
 import click
 
 from cli.options import config_option
+from cli.output import Output
 from zot import __version__
 from zot.errors import RegistryError, StartupError
 from zot.storage.protocol import StorageError
@@ -94,24 +98,45 @@ def cli() -> None:
 
 
 def main() -> None:
-    """Run a command; what goes wrong is said in one line."""
+    """Run a command; what goes wrong is said in one line, or as one document to programs."""
+    output = Output(json=_wants_json(sys.argv[1:]))
+    if output.json:
+        # Of what is logged nothing comes between the documents.
+        logging.getLogger().addHandler(logging.NullHandler())
     try:
-        cli(prog_name="zot")
-    except KeyboardInterrupt:
-        sys.exit(130)
-    except (StartupError, StorageError) as error:
-        _leave(str(error))
+        # A command that wants another status than 0 leaves with it, or click returns it.
+        sys.exit(cli.main(prog_name="zot", standalone_mode=False) or 0)
+    except click.exceptions.NoArgsIsHelpError as error:
+        error.show()
+        sys.exit(error.exit_code)
+    except click.ClickException as error:
+        path = error.ctx.command_path if isinstance(error, click.UsageError) and error.ctx else "zot"
+        why = re.sub(r"(?<!\.)\.$", "", " ".join(error.format_message().split()))
+        _leave(output, why, f"see {path} --help", error.exit_code)
+    except click.Abort as error:
+        _leave(output, "stopped", "", 130 if isinstance(error.__cause__, KeyboardInterrupt) else 1)
+    except StartupError as error:
+        _leave(output, error.problem, error.remedy)
+    except StorageError as error:
+        _leave(output, str(error), "see to the storage, then try again")
     except RegistryError as error:
-        _leave(f"{error.reason}; {error.remedy}")
+        _leave(output, error.reason, error.remedy)
     except Exception as error:  # the last resort: nobody but a developer wants the traceback
         if os.environ.get("ZOT_DEBUG"):
             raise
-        _leave(f"this is a fault of zot: {type(error).__name__}: {error}; set ZOT_DEBUG=1 to see where, and report it")
+        why = f"this is a fault of zot: {type(error).__name__}: {error}"
+        _leave(output, why, "set ZOT_DEBUG=1 to see where, and report it")
 
 
-def _leave(why: str) -> None:
-    click.echo(f"zot: {why}", err=True)
-    sys.exit(1)
+def _wants_json(arguments: list[str]) -> bool:
+    """Tell whether results are wanted as JSON; what is wrong with the arguments is found before click has read that."""
+    typed = " ".join(arguments)
+    return re.search(r"(^| )(--output[ =]|-q?o ?)json( |$)", typed) is not None
+
+
+def _leave(output: Output, why: str, remedy: str, status: int = 1) -> NoReturn:
+    output.failure(why, remedy, status=status)
+    sys.exit(status)
 
 
 if __name__ == "__main__":

@@ -2,6 +2,11 @@
 
 A command takes `@output_options` and gets an `Output`. Results go to standard output, everything else to standard
 error. Exit statuses are the same everywhere: 0 good, 1 the thing failed, 2 wrong use.
+
+For programs there is one convention. A result is one object; what it lists has a name in it (`{"repositories": […]}`),
+so that more can be said beside it, as `next` of a page. Keys are in camelCase. Sizes are numbers of bytes, times are
+texts as RFC 3339 has them, and null is what there is not: never, nobody, nothing. Each line of standard error is an
+object too: `{"error", "remedy", "exitCode"}`, `{"warning"}` or `{"note"}`.
 """
 
 from __future__ import annotations
@@ -24,7 +29,7 @@ class Output:
     json: bool = False
     quiet: bool = False
 
-    def document(self, value: Any) -> None:
+    def document(self, value: dict[str, Any]) -> None:
         """Print a result as JSON."""
         click.echo(json.dumps(value, indent=2, ensure_ascii=False, default=str))
 
@@ -54,11 +59,19 @@ class Output:
     def note(self, text: str) -> None:
         """Tell on standard error what is no result; nothing if quiet."""
         if not self.quiet:
-            click.echo(text, err=True)
+            self._tell(text, {"note": text})
 
-    def failure(self, text: str) -> None:
-        """Tell on standard error what went wrong, quiet or not."""
-        click.echo(f"{styled('zot:', sys.stderr, fg='red')} {text}", err=True)
+    def warning(self, text: str) -> None:
+        """Tell on standard error what must not be missed, quiet or not."""
+        self._tell(f"{styled('warning:', sys.stderr, fg='yellow')} {text}", {"warning": text})
+
+    def failure(self, error: str, remedy: str = "", *, status: int = 1, **facts: Any) -> None:
+        """Tell on standard error what went wrong and what to do, quiet or not; `facts` are for programs."""
+        text = f"{styled('zot:', sys.stderr, fg='red')} {error}{'; ' if remedy else ''}{remedy}"
+        self._tell(text, {"error": error, "remedy": remedy or None, "exitCode": status, **facts})
+
+    def _tell(self, text: str, document: dict[str, Any]) -> None:
+        click.echo(json.dumps(document, ensure_ascii=False) if self.json else text, err=True)
 
     @contextmanager
     def progress(self, what: str, total: float | None = None) -> Iterator[Callable[[float], None]]:

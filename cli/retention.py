@@ -10,7 +10,7 @@ from typing import Any
 
 import click
 
-from cli.jobs import FAILED, age, chosen, fail, opened, work
+from cli.jobs import FAILED, age, chosen, fail, opened, tell_failure, work
 from cli.options import config_group, config_option
 from cli.output import Output, counted, output_options
 from cli.store import Reference, human_size, reference_argument, repository_options, when
@@ -59,7 +59,7 @@ def plan(repository: str | None, config: str | None, output: Output) -> None:
             names = list(repositories.names(store)) if repository is None else [repository]
             documents.append({"store": route, **_plan(store, names, output)})
     if output.json:
-        output.document(documents)
+        output.document({"stores": documents})
         return
     several = len(documents) > 1
     headings = [
@@ -107,12 +107,14 @@ def run(plan_id: str | None, config: str | None, output: Output) -> None:
                 except NotFound:
                     continue
                 if planned.run:
-                    fail(output, f"{plan_id} was carried out already, by {planned.run} at {when(planned.ended)}")
+                    why = f"{plan_id} was carried out already, by {planned.run} at {when(planned.ended)}"
+                    fail(output, why, "make another with zot retention plan")
                 job = plans.carry_out(planned)
             done = work(store, record, job, output, lambda _: None)
+            tell_failure(done, output)
             documents.append({"store": route, **done.document()})
     if not documents:
-        fail(output, f"there is no plan {plan_id!r}; make one with zot retention plan")
+        fail(output, f"there is no plan {plan_id!r}", "make one with zot retention plan")
     _tell(documents, output)
     sys.exit(0 if all(one["outcome"] == "done" for one in documents) else FAILED)
 
@@ -137,8 +139,7 @@ def explain(tag: Reference, config: str | None, output: Output) -> None:
         snapshot, made = cleaning.look(store, name, now, clock.suspicion(store.storage, clock.read()))
         decision = next((one for one in made.decisions if one.tag == wanted), None)
         if decision is None:
-            fail(output, f"{name!r} has no tag {wanted!r}")
-            return
+            fail(output, f"{name!r} has no tag {wanted!r}", f"see zot tag list {name}")
         frees = estimate(snapshot, store.retention, made, now).by_tag.get(wanted, 0)
         policy = store.retention.of(name)
         document = _document(name, decision, frees)
@@ -215,14 +216,12 @@ def _conclude(document: dict[str, Any], prefix: str, output: Output) -> None:
 
 def _tell(documents: list[dict[str, Any]], output: Output) -> None:
     if output.json:
-        output.document(documents)
+        output.document({"stores": documents})
         return
     for done in documents:
         for one in done["listed"]:
             output.line(f"{one['repository']}:{one['reference']}  {one['reason']}")
         verb = "would be deleted" if done["dryRun"] else "deleted"
-        if done["outcome"] != "done":
-            output.failure(f"the run {done['outcome']}{': ' if done['message'] else ''}{done['message']}")
         if done["outcome"] == "failed" and not done["removed"]:
             continue
         output.line(f"{counted(done['removed'].get('tag', 0), 'tag')} {verb} in store {done['store']}")

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from cli.jobs import FAILED, chosen, opened, work
+from cli.jobs import FAILED, chosen, opened, tell_failure, work
 from cli.options import config_group, config_option
 from cli.output import Output, counted, output_options
 from cli.store import human_size, repository_options
@@ -63,13 +63,14 @@ def run(repository: str | None, rate: int, config: str | None, output: Output) -
                 rows += _rows(done)
 
             done = work(store, Record("scrub", "hand"), job, output, show)
+            tell_failure(done, output)
             documents.append({"store": route, **done.document()})
             if done.outcome != "done" or done.removed.get("damaged"):
                 status = FAILED
             if not output.json:
                 _tell(done, rows, output)
     if output.json:
-        output.document(documents)
+        output.document({"stores": documents})
     sys.exit(status)
 
 
@@ -84,8 +85,6 @@ def _rows(done: Scrubbed) -> list[list[Any]]:
 def _tell(done: Record, rows: list[list[Any]], output: Output) -> None:
     if rows:
         output.table(["REPOSITORY", "TAG", "STATUS", "AFFECTED BLOB", "ERROR"], rows)
-    if done.outcome != "done":
-        output.failure(f"the run {done.outcome}{': ' if done.message else ''}{done.message}")
     read = f"{counted(done.notes.get('manifests', 0), 'manifest')} and {counted(done.notes.get('blobs', 0), 'blob')}"
     size = human_size(done.notes.get("bytes", 0))
     where = counted(done.repositories, "repository")

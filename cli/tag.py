@@ -137,5 +137,5 @@ def _document(fact: TagFact) -> dict[str, object]:
         "mediaType": fact.media_type,
         "size": fact.size,
         "pushed": when(fact.pushed),
-        "by": fact.by,
+        "by": fact.by or None,
     }

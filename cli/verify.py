@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 
 import click
 
-from cli.configuration import UNREADABLE, choose, defaults, tell
+from cli.configuration import UNREADABLE, choose, defaults, plain, tell
 from cli.options import config_option, same_file
 from cli.output import Output, output_options, styled
-from zot.config import Checked, Config, ConfigError, Problem, check
+from zot.config import Checked, Config, ConfigError, check
 
 if TYPE_CHECKING:
     from zot.checkup import Finding
@@ -46,14 +46,14 @@ def verify(files: tuple[str, ...], online: bool, config: str | None, output: Out
     for file in _chosen(files, config, output):
         checked, unreadable = _check(file)
         tried = _try(checked.config) if online and checked.config is not None else []
-        documents.append(_document(file, checked) | ({"online": [one._asdict() for one in tried]} if online else {}))
+        documents.append(_document(file, checked) | ({"online": [one.plain() for one in tried]} if online else {}))
         has_failed = checked.config is None or any(one.state == "bad" for one in tried)
         status = max(status, UNREADABLE if unreadable else int(has_failed))
         if not output.json:
             _tell(file, checked, output)
             _tell_tried(tried, output)
     if output.json:
-        output.document(documents)
+        output.document({"files": documents})
     sys.exit(status)
 
 
@@ -104,15 +104,4 @@ def _tell_tried(tried: list[Finding], output: Output) -> None:
 
 
 def _document(file: str | None, checked: Checked) -> dict[str, object]:
-    return {"file": file, "valid": checked.config is not None, "problems": [_plain(one) for one in checked.problems]}
-
-
-def _plain(problem: Problem) -> dict[str, object]:
-    return {
-        "severity": "warning" if problem.warning else "error",
-        "line": problem.line,
-        "column": problem.column,
-        "key": problem.key,
-        "what": problem.what,
-        "remedy": problem.remedy,
-    }
+    return {"file": file, "valid": checked.config is not None, "problems": [plain(one) for one in checked.problems]}

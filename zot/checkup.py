@@ -38,6 +38,10 @@ class Finding(NamedTuple):
     said: str
     remedy: str = ""
 
+    def plain(self) -> dict[str, str | None]:
+        """Return it as programs get it."""
+        return self._asdict() | {"remedy": self.remedy or None}
+
 
 def machine() -> Iterator[Finding]:
     """Look at what every server needs of its machine."""

@@ -111,7 +111,10 @@ def test_what_is_printed_as_json(tmp_path: Path) -> None:
     assert datetime.fromisoformat(made["expirationDate"]) == datetime(2087, 8, 29).astimezone()
     assert datetime.fromisoformat(made["createdAt"]).tzinfo is not None
     assert made["apiKey"].startswith("zak_")
-    (listed,) = json.loads(run("list", "-o", "json", "-c", config))["apiKeys"]
+    assert made["lastUsed"] is None
+    assert json.loads(run(*create))["expirationDate"] is None
+    listed, endless = json.loads(run("list", "-o", "json", "-c", config))["apiKeys"]
+    run("revoke", endless["uuid"], "-c", config)
     assert listed == {name: value for name, value in made.items() if name != "apiKey"}
     assert list(listed) == [*FIELDS, "user", "origin", "state"]
     assert (listed["user"], listed["origin"], listed["state"]) == ("alice", "htpasswd", "good")

@@ -45,7 +45,7 @@ def test_explain(config: str, tmp_path: Path) -> None:
         "explain", "--repo", "repos2/repo", "--action", "create", "--user", "x", "--group", "group1", "-c", config
     )
     assert "policies[0]" in group
-    document = json.loads(run(*pull, "--output", "json"))
+    document = json.loads(run(*pull, "--output", "json"))["decisions"]
     assert document == [{"action": "read", "allowed": True, "rule": "anonymousPolicy", "pattern": "**"}]
     assert not (tmp_path / "root").exists()
 
@@ -72,7 +72,8 @@ def notes(repository: str, user: str, *more: str) -> str:
 
 def test_check(config: str) -> None:
     """The table has a row for each pattern, in the order in which they are asked, and a column for each principal."""
-    table = json.loads(run("check", config, "--output", "json"))
+    document = json.loads(run("check", config, "--output", "json"))
+    table = {one["pattern"]: one["rights"] for one in document["patterns"]}
     assert list(table) == ["repos2/repo", "infra/*", "tmp/**", "**"]
     assert table["infra/*"]["bob"] == "rcud"
     assert table["infra/*"]["mallory"] == "rc"

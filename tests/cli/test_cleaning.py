@@ -60,6 +60,11 @@ def document(server: Server, *arguments: str, status: int = 0) -> Any:
     return json.loads(run(server, *arguments, "--output", "json", status=status).stdout)
 
 
+def stores(server: Server, *arguments: str, status: int = 0) -> Any:
+    """Run a command and return what its JSON says of each store."""
+    return document(server, *arguments, status=status)["stores"]
+
+
 def push(server: Server, name: str, tag: str, note: str) -> str:
     """Push an image; returns its digest."""
     for blob in (b"{}", note.encode()):
@@ -80,19 +85,19 @@ def test_a_dry_run_says_what_a_run_then_does(server: Server) -> None:
     """Names, digests, sizes, reasons and the sum are those of the real run, which serves on; nothing is left to do."""
     old = push(server, "dry", "latest", "old layer")
     push(server, "dry", "latest", "new layer")
-    (dry,) = document(server, "gc", "run", "--repo", "dry", "--dry-run")
+    (dry,) = stores(server, "gc", "run", "--repo", "dry", "--dry-run")
     assert {one["reference"] for one in dry["listed"]} == {old, digest_of(b"old layer")}
     assert {one["reason"] for one in dry["listed"]} == {"deleteUntagged", "unreferenced"}
     assert [one["kind"] for one in dry["listed"]] == ["manifest", "blob", "blob"]
     assert server.request("GET", f"/v2/dry/manifests/{old}")[0] == 200
     text = run(server, "gc", "run", "--repo", "dry", "--dry-run").stdout
     assert text.splitlines()[-1].startswith("would remove 2 blobs, 1 manifest: ")
-    (done,) = document(server, "gc", "run", "--repo", "dry")
+    (done,) = stores(server, "gc", "run", "--repo", "dry")
     assert (done["listed"], done["freed"]) == (dry["listed"], dry["freed"])
     assert server.request("GET", f"/v2/dry/manifests/{old}")[0] == 404
     assert server.request("GET", "/v2/dry/manifests/latest")[0] == 200
     assert run(server, "gc", "run", "--repo", "dry").stdout.startswith("removed nothing")
-    (state,) = document(server, "gc", "status")
+    (state,) = stores(server, "gc", "status")
     assert (state["enabled"], state["lastRun"]["outcome"]) == (False, "done")
     assert datetime.fromisoformat(state["lastRun"]["started"]) <= datetime.now(UTC)
     assert "set storage.gc to true" in run(server, "gc", "run", "--repo", "dry").stderr
@@ -122,7 +127,7 @@ def test_a_plan_is_carried_out_or_refused(server: Server) -> None:
     """What the plan says goes and nothing else; a push in between makes it void, and then nothing goes."""
     for tag in ("v1", "v2", "v3", "other"):
         push(server, "team/app", tag, tag)
-    (planned,) = document(server, "retention", "plan", "--repo", "team/app")
+    (planned,) = stores(server, "retention", "plan", "--repo", "team/app")
     decided = {one["tag"]: (one["decision"], one["rule"]) for one in planned["tags"]}
     assert decided == {
         "other": ("delete", "no entry of keepTags matches its name"),
@@ -139,13 +144,13 @@ def test_a_plan_is_carried_out_or_refused(server: Server) -> None:
     assert "team/app:v2 would be decided otherwise now" in refused.stderr
     assert refused.stdout == ""
     assert tags(server, "team/app") == ["other", "v1", "v2", "v3", "v4"]
-    (planned,) = document(server, "retention", "plan", "--repo", "team/app")
+    (planned,) = stores(server, "retention", "plan", "--repo", "team/app")
     assert planned["deletes"] == 3
     run(server, "retention", "run", "--plan", planned["plan"])
-    last = document(server, "job", "list")[0]["id"]
+    last = document(server, "job", "list")["runs"][0]["id"]
     again = run(server, "retention", "run", "--plan", planned["plan"], status=1)
     assert f"{planned['plan']} was carried out already, by {last} at 2" in again.stderr
-    assert (again.stdout, document(server, "job", "list")[0]["id"]) == ("", last)
+    assert (again.stdout, document(server, "job", "list")["runs"][0]["id"]) == ("", last)
     assert tags(server, "team/app") == ["v3", "v4"]
     explained = document(server, "retention", "explain", "team/app:v3")
     assert (explained["decision"], explained["patterns"], explained["policy"]) == ("keep", ["^v"], ["team/**"])
@@ -173,7 +178,7 @@ def test_scrub_finds_damage_and_lets_it_be_pushed_anew(server: Server) -> None:
     assert "latest" in done.stdout
     assert digest in done.stdout
     assert server.request("GET", f"/v2/decayed/blobs/{digest}")[0] == 404
-    (again,) = document(server, "scrub", "run", "--repo", "decayed", status=1)
+    (again,) = stores(server, "scrub", "run", "--repo", "decayed", status=1)
     assert "is missing" in again["problems"][0]
     push(server, "decayed", "latest", "precious")
     assert server.request("GET", f"/v2/decayed/blobs/{digest}")[2] == b"precious"
@@ -185,7 +190,7 @@ def test_runs_are_listed_and_shown(server: Server) -> None:
     push(server, "shown", "latest", "a")
     push(server, "shown", "latest", "b")
     run(server, "gc", "run", "--repo", "shown")
-    newest = document(server, "job", "list", "--limit", "1")[0]
+    newest = document(server, "job", "list", "--limit", "1")["runs"][0]
     assert (newest["kind"], newest["outcome"], newest["by"]) == ("gc", "done", "hand")
     shown = document(server, "job", "show", newest["id"])
     assert len(shown["listed"]) == sum(shown["removed"].values()) == 3

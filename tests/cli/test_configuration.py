@@ -79,7 +79,7 @@ def test_verify_for_programs(tmp_path: Path) -> None:
     file = tmp_path / "c.yaml"
     file.write_text("storage: {rootDirectory: /r, cacheDriver: {name: redis}, gcc: 1}")
     done = run("verify", "--output", "json", str(file))
-    (document,) = json.loads(done.stdout)
+    (document,) = json.loads(done.stdout)["files"]
     assert (done.exit_code, done.stderr, document["valid"]) == (1, "", False)
     assert [(one["severity"], one["key"]) for one in document["problems"]] == [
         ("warning", "storage.cacheDriver"), ("error", "storage.gcc"),
@@ -136,12 +136,13 @@ def test_explain() -> None:
     assert "Default: 1h" in one.stdout
     assert "http.tls.cacert" in run("config", "explain", "http.tls").stdout
     assert "storage.subPaths.<name>.gcDelay" in run("config", "explain", "gcDelay").stdout
-    every = json.loads(run("config", "explain", "--all", "--output", "json").stdout)
+    every = json.loads(run("config", "explain", "--all", "--output", "json").stdout)["keys"]
     assert len(every) > 250
-    sections = [one["key"] for one in json.loads(run("config", "explain", "--output", "json").stdout)]
+    sections = [one["key"] for one in json.loads(run("config", "explain", "--output", "json").stdout)["keys"]]
     assert {"http", "storage", "log", "extensions"} < set(sections)
     assert not any("." in name for name in sections)
-    below = [one["key"] for one in json.loads(run("config", "explain", "storage.subPaths", "--output", "json").stdout)]
+    shown = json.loads(run("config", "explain", "storage.subPaths", "--output", "json").stdout)
+    below = [one["key"] for one in shown["keys"]]
     assert below[:2] == ["storage.subPaths", "storage.subPaths.<name>.rootDirectory"]
     assert not any(name.startswith("storage.subPaths.<name>.retention.") for name in below)
     assert run("config", "explain", "storage.subPaths./fast.gc").stdout.startswith("storage.subPaths.<name>.gc\n")

@@ -28,7 +28,7 @@ def config(tmp_path: Path) -> Path:
 def states(done: subprocess.CompletedProcess[str]) -> dict[str, str]:
     """Return the state of each finding, the worst for each thing that was looked at."""
     found: dict[str, str] = {}
-    for finding in json.loads(done.stdout):
+    for finding in json.loads(done.stdout)["findings"]:
         known = found.get(finding["what"], "good")
         found[finding["what"]] = max(known, finding["state"], key=["good", "warning", "bad"].index)
         assert finding["remedy"] or finding["state"] == "good"

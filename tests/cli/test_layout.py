@@ -47,7 +47,7 @@ def test_what_another_program_adds(served: Server) -> None:
     layout.write()
     other.image(b"other", "v1")
     other.write()
-    found = {one["name"]: one for one in sync(served)}
+    found = {one["repository"]: one for one in sync(served)}
     assert found["a"]["added"] == sorted([digest_of(body), "v3"])
     assert found["b/c"]["adopted"]
     assert sync(served) == []

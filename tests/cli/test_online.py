@@ -41,7 +41,7 @@ def findings(tmp_path: Path, configuration: object, *before: str) -> tuple[int, 
     file.write_text(json.dumps(configuration))
     command = [*before, *zot("verify", "--online", "--output", "json", str(file))]
     done = subprocess.run(command, capture_output=True, text=True, env=environment(), check=False)
-    (document,) = json.loads(done.stdout)
+    (document,) = json.loads(done.stdout)["files"]
     assert document["valid"], document
     found: list[dict[str, str]] = document["online"]
     assert all(one["remedy"] or one["state"] == "good" for one in found)

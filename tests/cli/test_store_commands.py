@@ -99,13 +99,13 @@ def test_an_image_is_shown(filled: Filled) -> None:
     """By tag and by digest it is the same image, with platform, layers and tags; a repository shows each once."""
     by_tag = read("image", "show", "a/app:v1", "--config", filled.config)
     assert by_tag == read("image", "show", f"a/app@{filled.digest}", "--config", filled.config)
-    assert by_tag[0]["image"]["platform"] == "linux/amd64"
-    assert by_tag[0]["tags"] == ["v1", "v2"]
-    assert by_tag[0]["image"]["layers"][0]["size"] == len(LAYER)
-    assert by_tag[0]["image"]["mediaType"] == OCI_MANIFEST
-    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", by_tag[0]["pushed"])
+    assert by_tag["images"][0]["image"]["platform"] == "linux/amd64"
+    assert by_tag["images"][0]["tags"] == ["v1", "v2"]
+    assert by_tag["images"][0]["image"]["layers"][0]["size"] == len(LAYER)
+    assert by_tag["images"][0]["image"]["mediaType"] == OCI_MANIFEST
+    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", by_tag["images"][0]["pushed"])
     assert not [key for key in keys(by_tag) if "_" in key]
-    assert len(read("image", "show", "b", "--config", filled.config)) == 2
+    assert len(read("image", "show", "b", "--config", filled.config)["images"]) == 2
     text = run("image", "show", "b:multi", "--config", filled.config).stdout
     assert "linux/amd64" in text
     assert filled.digest in text
@@ -121,7 +121,7 @@ def test_a_deleted_tag_is_gone(filled: Filled) -> None:
     assert len(read("tag", "list", "a/app", "--config", filled.config)["tags"]) == 2
     assert read("tag", "delete", "a/app", "v1", "--yes", "--config", filled.config)["deleted"][0]["tag"] == "v1"
     assert [tag["tag"] for tag in read("tag", "list", "a/app", "--config", filled.config)["tags"]] == ["v2"]
-    assert read("image", "show", f"a/app@{filled.digest}", "--config", filled.config)[0]["tags"] == ["v2"]
+    assert read("image", "show", f"a/app@{filled.digest}", "--config", filled.config)["images"][0]["tags"] == ["v2"]
     deleted = read("tag", "delete", "b:v1", "v2", "--yes", "--config", filled.config)["deleted"]
     assert [one["tag"] for one in deleted] == ["v1", "v2"]
     noted = changes.read(Filesystem(str(filled.root), private=paths.PRIVATE), "b")
@@ -131,7 +131,7 @@ def test_a_deleted_tag_is_gone(filled: Filled) -> None:
 
 def test_space_is_told(filled: Filled) -> None:
     """What the two repositories share counts for both and is stored once."""
-    (store,) = read("du", "--config", filled.config)
+    (store,) = read("du", "--config", filled.config)["stores"]
     held = {one["repository"]: one for one in store["repositories"]}
     assert held["a/app"]["size"] > len(LAYER) > held["b"]["unique"] > 0
     assert store["totals"]["saved"] >= len(LAYER)
