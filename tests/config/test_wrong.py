@@ -230,6 +230,10 @@ DOUBTFUL = [
      "'release' and then any number of '-', or none"),
     (f"{RETAINED}immutable: [{{patterns: ['^v*']}}]}}]}}\n", 4, f"{POLICY}.immutable[0].patterns[0]", "every tag"),
     (f"{RETAINED}immutable: [{{except: ['v1.2*']}}]}}]}}\n", 4, f"{POLICY}.immutable[0].except[0]", "'v1.' and then"),
+    (f"{RETAINED}keepTags: [{{patterns: [^v, 'v.*']}}]}}]}}\n", 4, f"{POLICY}.keepTags[0].patterns[1]", "begin with something else"),
+    (f"{RETAINED}keepTags: [{{patterns: ['v\\d.+$']}}]}}]}}\n", 4, f"{POLICY}.keepTags[0].patterns[0]", "begin with something else"),
+    (f"{RETAINED}immutable: [{{patterns: ['.*-prod']}}]}}]}}\n", 4, f"{POLICY}.immutable[0].patterns[0]", "go on after it"),
+    (f"{RETAINED}immutable: [{{except: ['^.*-rc']}}]}}]}}\n", 4, f"{POLICY}.immutable[0].except[0]", "go on after it"),
     (f"{CONTROL}adminPolicy: {{users: a, actions: read}}\nextensions: {{metrics: {{}}}}\n", 4,
      "http.accessControl.metrics", "nobody may read the metrics"),
     (f"{CONTROL}adminPolicy: {{users: [a], actions: [read],\n conditions: [{{expression: 'true'}}]}}\n", 6,
@@ -289,7 +293,7 @@ def test_what_is_doubtful_is_warned_of(here: Path, text: str, line: int, key: st
     "policies",
     [
         "{repositories: ['x/**']}", "{repositories: ['**']}", "{repositories: ['*/**', '{x,y}/a', '?/a']}",
-        "{repositories: ['**'], keepTags: [{patterns: ['^release-.*$', 'v.*', 'v[0-9]*', '\\d*']}]}",
+        "{repositories: ['**'], keepTags: [{patterns: ['^release-.*$', '^v.*', '.*-prod$', '.*rc.*', 'v\\.*', 'v[0-9]*', '\\d*', latest]}]}",
     ],
 )  # fmt: skip
 def test_policies_that_may_hold_are_no_doubt(here: Path, policies: str) -> None:

@@ -21,14 +21,20 @@ class Kept(Section):
 class KeepTags(Kept):
     """Which tags are kept: those that match one of `patterns`, by the rules, or all of them if there is no rule."""
 
-    patterns: Many[Regexp] = setting((), "Regular expressions, found anywhere in a tag; none is all tags.")
+    patterns: Many[Regexp] = setting(
+        (), "Regular expressions, found anywhere in a tag unless they say `^` and `$`; none is all tags."
+    )
 
 
 class Immutable(Section):
     """Tags that are neither overwritten nor deleted."""
 
-    patterns: Many[Regexp] = setting((), "Regular expressions, found anywhere in a tag; none is all tags.")
-    except_: Many[Regexp] = setting((), "Regular expressions for tags that may change all the same.", name="except")
+    patterns: Many[Regexp] = setting(
+        (), "Regular expressions, found anywhere in a tag unless they say `^` and `$`; none is all tags."
+    )
+    except_: Many[Regexp] = setting(
+        (), "Regular expressions, found anywhere likewise, for tags that may change all the same.", name="except"
+    )
 
 
 class RetentionPolicy(Section):

@@ -15,6 +15,8 @@ from zot.oci.globs import compile_glob
 
 # What is a glob more likely than a regular expression: plain text, and a star at its end.
 _GLOB_LIKE = re.compile(r"\^?([\w.-]*)([\w-])\*")
+_BEGINS_WITH_ANY = re.compile(r"\^?\.[*+]")
+_ENDS_WITH_ANY = re.compile(r"(?<!\\)\.[*+]\$?$")
 
 
 def policies(config: Config) -> Iterator[Finding]:
@@ -77,25 +79,42 @@ def _may_be_below(route: str, first: str, slash: str) -> bool:
 
 
 def patterns(config: Config) -> Iterator[Finding]:
-    """Regular expressions for tags are not globs."""
+    """Regular expressions for tags are not globs, and are not written as if they had to match a whole tag."""
     for path, options in stores(config):
         for number, policy in enumerate(options.retention.policies):
             where = (*path, "retention", "policies", number)
             for position, keep in enumerate(policy.keep_tags):
-                yield from _no_globs((*where, "keepTags", position, "patterns"), keep.patterns)
+                yield from _mistaken((*where, "keepTags", position, "patterns"), keep.patterns)
             for position, immutable in enumerate(policy.immutable):
-                yield from _no_globs((*where, "immutable", position, "patterns"), immutable.patterns)
-                yield from _no_globs((*where, "immutable", position, "except"), immutable.except_)
+                yield from _mistaken((*where, "immutable", position, "patterns"), immutable.patterns)
+                yield from _mistaken((*where, "immutable", position, "except"), immutable.except_)
 
 
-def _no_globs(path: KeyPath, expressions: tuple[str, ...]) -> Iterator[Finding]:
+def _mistaken(path: KeyPath, expressions: tuple[str, ...]) -> Iterator[Finding]:
     for number, expression in enumerate(expressions):
+        if more := _beyond(expression):
+            whole = f"({expression})" if "|" in expression else expression.removeprefix("^").removesuffix("$")
+            what = f"it is looked for anywhere in a tag, so it matches tags too that {more}"
+            yield Finding((*path, number), what, f"write ^{whole}$ if it is meant for whole tags", warning=True)
         if (match := _GLOB_LIKE.fullmatch(expression)) is None:
             continue
         head, last = match.groups()
         means = f"{head!r} and then any number of {last!r}, or none" if head else f"any number of {last!r}, or none"
         what = f"as a regular expression it is {means}{'' if head else ', so it matches every tag'}"
         yield Finding((*path, number), what, f"write ^{head}{last}.*$ for tags that begin so", warning=True)
+
+
+def _beyond(expression: str) -> str:
+    """Return which tags an expression matches against expectation; nothing if there is no reason to think of any.
+
+    `.*` at an end of it changes nothing, so whoever writes that thinks of whole tags, and of the other end as one.
+    """
+    begins, ends = _BEGINS_WITH_ANY.match(expression), _ENDS_WITH_ANY.search(expression)
+    if ends and not begins and not expression.startswith("^"):
+        return "begin with something else"
+    if begins and not ends and not expression.endswith("$"):
+        return "go on after it"
+    return ""
 
 
 RULES = (policies, globs, patterns)
