@@ -8,7 +8,7 @@ import click
 
 from cli.configuration import read
 from cli.options import config_argument
-from cli.output import Output, output_options
+from cli.output import Output, counted, output_options
 from cli.probing import users
 from cli.store import open_store, require_store
 from zot import checkup
@@ -16,8 +16,11 @@ from zot.addresses import OutgoingError, origin
 from zot.checkup import Finding
 from zot.config import Config
 from zot.errors import StartupError
+from zot.registry import unserved
 from zot.storage.protocol import StorageError
 
+# Of layouts that are not served so many are named.
+_NAMED = 20
 _COLOURS = {"good": "green", "warning": "yellow", "bad": "red"}
 
 
@@ -42,6 +45,8 @@ def _check_url(_context: click.Context, _parameter: click.Parameter, url: str | 
 def doctor(url: str | None, cafile: str | None, config: str | None, output: Output) -> None:
     """Check the machine and the store: disk space, links, clock, file limits, certificates, what a bucket can do.
 
+    It also looks for image layouts below the roots that are not served: for their names, or for the store that they
+    lie in.
     It writes and removes a small file in each directory that holds data, and repeats what the configuration is warned
     of. It leaves with 1 if something is bad.
 
@@ -69,6 +74,7 @@ def _look(config: Config, url: str | None, cafile: str | None) -> Iterator[Findi
         if options.storage_driver is None:
             yield from checkup.root(options.root_directory, dedupe=options.dedupe)
     yield _open(config)
+    yield from _layouts(config)
     tls = config.http.tls
     if tls is not None and tls.cert and tls.key:
         yield from checkup.certificate(tls.cert, tls.key)
@@ -91,6 +97,21 @@ def _open(config: Config) -> Finding:
     except StorageError as error:
         return Finding("store", "bad", str(error), "see to the storage, then try again")
     return Finding("store", "good", "it opens, and keeps what is written under a condition")
+
+
+def _layouts(config: Config) -> Iterator[Finding]:
+    """Tell of image layouts below the roots that nobody can pull from, some by name, and how many others there are."""
+    looked = unserved.look(config)
+    for one in looked.unserved[:_NAMED]:
+        yield Finding(f"layout {one.directory}", "warning", one.why, one.remedy)
+    if (more := len(looked.unserved) - _NAMED) > 0:
+        yield Finding("layouts", "warning", f"{more} more are not served", "see to those above, then run it again")
+    if not looked.left:
+        said = f"only the first {unserved.MOST} directories below the roots were looked at"
+        yield Finding("layouts", "good", said)
+    if looked.served:
+        have = "has a name that is" if looked.served == 1 else "have names that are"
+        yield Finding("layouts", "good", f"{counted(looked.served, 'layout')} below the roots {have} served")
 
 
 def _print(finding: Finding, output: Output) -> None:

@@ -89,6 +89,22 @@ def test_what_the_configuration_is_warned_of_is_repeated(config: Path) -> None:
     assert (done.returncode, states(done)["storage.subPaths./a.gc"]) == (0, "warning")
 
 
+def test_layouts_that_are_not_served_are_told(config: Path) -> None:
+    """Each is a warning with its directory and a remedy, twenty of them by name; those that are served are counted."""
+    root = config.parent / "root"
+    for name in ("good", *(f"Bad{number}" for number in range(25))):
+        (root / name / "blobs").mkdir(parents=True)
+        (root / name / "index.json").write_text("{}")
+    done = run("doctor", "--config", str(config), "--output", "json")
+    found = [one for one in json.loads(done.stdout)["findings"] if one["what"].startswith("layout")]
+    assert (done.returncode, len(found)) == (0, 22)
+    assert found[0]["what"].startswith(f"layout {root}/Bad")
+    assert found[0]["remedy"].startswith("rename the directory: use lower-case letters")
+    assert [one["said"] for one in found[20:]] == [
+        "5 more are not served", "1 layout below the roots has a name that is served",
+    ]  # fmt: skip
+
+
 def test_an_address_is_whole(config: Path) -> None:
     """An address without its scheme is wrong use."""
     done = run("doctor", "--config", str(config), "--url", "127.0.0.1:8080")
