@@ -9,6 +9,7 @@ import time
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any, cast
 
 import pytest
@@ -29,10 +30,11 @@ from tests.gc.worlds import (
     state,
 )
 from tests.storage.conftest import bucket_driver
-from zot.gc import passes
+from zot.gc import passes, remembering
 from zot.gc.cleaning import Cleaned, clean
 from zot.gc.passes import Settings
 from zot.gc.planning import Kind
+from zot.gc.reading import Reader
 from zot.gc.scrubbing import Scrubbed
 from zot.registry import paths, repositories
 from zot.registry.store import Store
@@ -154,22 +156,34 @@ def test_exactly_what_the_model_says_goes(kind: str, cases: int, request: pytest
 
 
 @pytest.mark.parametrize("kind", ["memory", "filesystem"])
-def test_what_changed_is_enough_to_look_at(kind: str, request: pytest.FixtureRequest) -> None:
+def test_what_changed_is_enough_to_look_at(
+    kind: str, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Passes that look only at what the marks name leave what the model says, now and when the rest comes of age.
 
     Unless rules are about ranks or referrers they do so without reading the whole repository, but for one that is
-    nearly empty.
+    nearly empty. Of each four manifests some may have been noted by a full pass before.
     """
+    monkeypatch.setattr(remembering, "_WORTH", 1)
     ways: Counter[str] = Counter()
 
     @settings(max_examples=CASES, deadline=None, suppress_health_check=list(HealthCheck))
-    @given(happened=events, policy=policies, deleted=st.lists(st.integers(0, 9), max_size=3), later=st.integers(0, 40))
-    def check(happened: list[Any], policy: dict[str, Any], deleted: list[int], later: int) -> None:
+    @given(
+        happened=events,
+        policy=policies,
+        deleted=st.lists(st.integers(0, 9), max_size=3),
+        later=st.integers(0, 40),
+        noted=st.integers(0, 4),
+    )
+    def check(happened: list[Any], policy: dict[str, Any], deleted: list[int], later: int, noted: int) -> None:
         policy = {**policy, "immutable": [], "keepTags": [], "keepUntagged": None, "deleteReferrers": False}
         clock = Clock()
         with storages(kind, request) as storage, clock.running():
             store = Store(storage, retention=retention(policy))
             world = fill(store, clock, happened, deleted)
+            snapshot = Reader(store, NAME).read()
+            some = {one: node for place, (one, node) in enumerate(snapshot.manifests.items()) if place % 4 < noted}
+            remembering.note(store, replace(snapshot, manifests=some))
             for _ in range(2):
                 clock.now += later * HOUR
                 watch = _Watch()

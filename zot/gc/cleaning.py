@@ -6,7 +6,7 @@ import logging
 from collections.abc import Callable
 from typing import NamedTuple
 
-from zot.gc import narrow
+from zot.gc import narrow, remembering
 from zot.gc.planning import Kind, Plan, Removal, plan
 from zot.gc.removing import REST, Remover, report
 from zot.gc.snapshot import Snapshot
@@ -58,6 +58,7 @@ def clean(
         for removal in made.removals:
             report(name, removal, dry_run=True)
         return Cleaned(made, made.removals)
+    remembering.note(store, snapshot)
     if made.removals:
         log.info("executing gc of orphaned blobs for %s", name)
     removed = tuple(Remover(store, snapshot, made, go_on, rest).run())

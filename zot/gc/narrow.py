@@ -12,7 +12,9 @@ import re
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 
+from zot.gc import remembering
 from zot.gc.reading import Reader
+from zot.gc.remembering import Names
 from zot.gc.snapshot import Node, Snapshot, Tag
 from zot.oci import digest as digests
 from zot.oci.digest import Digest
@@ -21,7 +23,7 @@ from zot.registry.changes import Digests
 from zot.registry.store import Store
 from zot.storage.protocol import Damaged, NotFound
 
-_DIGITS = re.compile(rb":([0-9a-f]{64,128})")
+_STARTS = re.compile(r":([0-9a-f]{16})[0-9a-f]{48}")
 # In JSON a digest may be spelled with these, and then it does not show.
 _ESCAPE = rb"\u"
 
@@ -88,26 +90,32 @@ class _Reading:
 
         One that mentions something of `sought`, by which it may list a manifest or have it for a subject, is read.
         """
-        by_digits = {digest.hex.encode(): digest for digest in blobs}
+        by_start = {remembering.start(digest): digest for digest in blobs}
+        if len(by_start) < len(blobs):
+            raise _UnclearError
+        known = remembering.recall(self._store, self._name, len(held))
         found: dict[Digest, Node] = {}
         unclear = []
         for digest in held:
-            body = self._body(digest)
-            named = frozenset(by_digits[one] for one in by_digits.keys() & _DIGITS.findall(body))
-            if _ESCAPE in body or not named.isdisjoint(sought):
-                unclear.append(digest)
-            else:
+            names = known.get(digest.filename) or self._names(digest)
+            named = frozenset(by_start[one] for one in by_start.keys() & names)
+            if named.isdisjoint(sought):
                 found[digest] = Node(0.0, blobs=named)
+            else:
+                unclear.append(digest)
         return found | self._read(unclear)
 
-    def _body(self, digest: Digest) -> bytes:
+    def _names(self, digest: Digest) -> Names:
+        """Return what stands for each digest that a manifest's bytes show."""
         try:
             body = self._store.storage.read(paths.blob(self._name, digest))
         except NotFound:
             raise _UnclearError from None
         if digests.of(body, digest.algorithm) != digest:
             raise _UnclearError
-        return body
+        if _ESCAPE in body:
+            return remembering.names_of(self._read([digest])[digest])
+        return _STARTS.findall(body.decode("latin-1"))
 
     def _tags(self, candidates: Iterable[Digest]) -> Iterator[tuple[str, Tag]]:
         """Yield the tags of manifests; raises `Damaged` if nobody knows what one stands for."""

@@ -41,7 +41,7 @@ def report(name: str, removal: Removal, *, dry_run: bool) -> None:
     One that is done has a line in the audit log too.
     """
     level = logging.DEBUG if removal.kind is Kind.BLOB else logging.INFO
-    reason = removal.why or removal.reason.value
+    reason = removal.why or removal.reason
     if log.isEnabledFor(level):
         fields = {"dry-run": dry_run, "repository": name, "reference": removal.reference, "decision": "delete"}
         log.log(level, "%s", _MESSAGES[removal.reason], extra={**fields, "reason": reason})
@@ -96,6 +96,8 @@ class Remover:
             begun = time.monotonic()
             with self._store.storage.lock(paths.lock(self._name), shared=False):
                 batch = self._batch(left, begun + _HELD)
+                while left and time.monotonic() < begun + _HELD:
+                    batch += self._batch(left, begun + _HELD)
             for removal in batch:
                 report(self._name, removal, dry_run=False)
             yield from batch

@@ -9,6 +9,8 @@ from typing import BinaryIO, NamedTuple, Protocol
 from zot.errors import DigestInvalid
 
 ALGORITHMS = ("sha256", "sha384", "sha512")
+# Quicker than to look them up by name.
+_HASHES = {"sha256": hashlib.sha256, "sha384": hashlib.sha384, "sha512": hashlib.sha512}
 
 _GRAMMAR = re.compile(r"sha256:[0-9a-f]{64}|sha512:[0-9a-f]{128}|sha384:[0-9a-f]{96}")
 _PIECE = 1024 * 1024
@@ -61,17 +63,17 @@ def from_filename(name: str) -> Digest:
 
 def hasher(algorithm: str) -> Hasher:
     """Return a fresh running hash of the algorithm."""
-    return hashlib.new(algorithm)
+    return _HASHES[algorithm]()
 
 
 def of(content: bytes, algorithm: str = "sha256") -> Digest:
     """Compute the digest of some bytes."""
-    return Digest(algorithm, hashlib.new(algorithm, content).hexdigest())
+    return Digest(algorithm, _HASHES[algorithm](content).hexdigest())
 
 
 def of_file(file: BinaryIO, algorithm: str) -> Digest:
     """Compute the digest of what an open file holds from where it stands."""
-    running = hashlib.new(algorithm)
+    running = hasher(algorithm)
     while piece := file.read(_PIECE):
         running.update(piece)
     return Digest(algorithm, running.hexdigest())

@@ -16,6 +16,7 @@
         projecting/<name>                             index.json is being written
         statistics/<name>                             who was pulled how often and when, see `zot.registry.statistics`
         changed/<name>                                what may have become garbage here, see `zot.registry.changes`
+        named/<name>                                  what its manifests name, see `zot.gc.remembering`
         waiting/<name>                                when garbage collection is to look again, and at what
         jobs/                                         leases, records and plans of the jobs, see `zot.jobs`
         generations/<name>                            what was last written there, see `zot.registry.generations`
@@ -45,6 +46,7 @@ PROJECTING = f"{PRIVATE}/projecting"
 CONTENT = f"{PRIVATE}/content"
 CHANGED = f"{PRIVATE}/changed"
 WAITING = f"{PRIVATE}/waiting"
+NAMED = f"{PRIVATE}/named"
 STATISTICS = f"{PRIVATE}/statistics"
 JOBS = f"{PRIVATE}/jobs"
 PEOPLE = f"{PRIVATE}/people"
@@ -176,6 +178,11 @@ def changed(name: str) -> str:
 def waiting(name: str) -> str:
     """Return the key of the time at which a repository is to be looked at again."""
     return f"{WAITING}/{encode(name)}"
+
+
+def named(name: str) -> str:
+    """Return the key of the note on what a repository's manifests name."""
+    return f"{NAMED}/{encode(name)}"
 
 
 def generation(name: str) -> str:

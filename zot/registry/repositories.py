@@ -62,7 +62,8 @@ def remove_if_empty(store: Store, name: str) -> bool:
         return False
     remove_layout(store, name)
     storage.delete(paths.repository(name))
-    storage.delete(*(key(name) for key in (paths.statistics, paths.changed, paths.waiting, paths.dirty)))
+    noted = (paths.statistics, paths.changed, paths.waiting, paths.named, paths.dirty)
+    storage.delete(*(key(name) for key in noted))
     storage.delete(*(f"{prefix}/" for prefix in (*blobs, f"{name}/blobs", name)))
     storage.delete(*(f"{prefix}/" for prefix in paths.prefixes(name)[1:]), f"{paths.facts_of(name)}/")
     return True

@@ -39,18 +39,14 @@ def examine(file: int | str, found: os.stat_result) -> tuple[float, bool]:
 
     Raises `OSError` if there may be a note that can't be read: what it says of the time must not be guessed.
     """
-    note = _read(file)
-    if note is None:
-        return found.st_ctime, False
-    described, _, cared = note.rpartition(b" ")
-    if b" " not in described:
-        # From before the time was noted.
-        return found.st_ctime, note != _describe(found)
-    try:
-        return int(cared) / 1e9, described != _describe(found)
-    except ValueError:
-        # Nobody who keeps to this wrote such a note.
-        return found.st_ctime, True
+    described, noted = _parse(_read(file))
+    return found.st_ctime if noted is None else noted, described not in (None, _describe(found))
+
+
+def cared(path: str) -> float:
+    """Return when somebody last cared for a file, in seconds since 1970. Raises `OSError` as `examine` does."""
+    _, noted = _parse(_read(path))
+    return os.stat(path).st_ctime if noted is None else noted
 
 
 def renew(path: str) -> None:
@@ -76,6 +72,17 @@ def _read(file: int | str) -> bytes | None:
         if error.errno in _NO_NOTE:
             return None
         raise
+
+
+def _parse(note: bytes | None) -> tuple[bytes | None, float | None]:
+    """Return what a note says of size and mtime, and of the time in seconds since 1970; None for what it does not say.
+
+    Some are from before the time was noted. Others nobody wrote who keeps to this: they fit no file.
+    """
+    described, _, noted = (note or b"").rpartition(b" ")
+    if b" " in described and noted.isdigit():
+        return described, int(noted) / 1e9
+    return note, None
 
 
 def _describe(found: os.stat_result) -> bytes:
