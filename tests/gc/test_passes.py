@@ -17,6 +17,7 @@ from zot.gc.cleaning import Cleaned
 from zot.gc.clock import Reading
 from zot.gc.passes import Settings
 from zot.gc.scrubbing import Scrubbed
+from zot.oci.digest import Digest
 from zot.oci.globs import compile_glob
 from zot.oci.patterns import Pattern
 from zot.registry import blobs, manifests, paths, repositories
@@ -119,6 +120,28 @@ def test_what_comes_of_age_while_a_pass_goes_on_is_not_forgotten(store: Store, p
     assert changed(store, clock) == ["a"]
     with pytest.raises(BlobUnknown):
         blobs.stat(store, "a", lone)
+
+
+def test_what_changes_just_when_a_mark_is_taken_away_is_not_forgotten(store: Store, push: Pushes, clock: Clock) -> None:
+    """What was added to a mark after a pass had read it, and before it was taken away, is noted again."""
+    push.image("a", "v1")
+    store.gathered.flush(store.storage)
+    clock.now += HOUR
+    lone: list[Digest] = []
+
+    class Meanwhile(Watcher):
+        def go_on(self) -> None:
+            if not lone:
+                lone.append(push.blob("a", b"lone"))
+                store.gathered.flush(store.storage)
+
+    passes.over_changed(store, Settings(), Meanwhile())
+    assert list(store.storage.list(paths.CHANGED)) == []
+    store.gathered.flush(store.storage)
+    clock.now += HOUR
+    assert changed(store, clock) == ["a"]
+    with pytest.raises(BlobUnknown):
+        blobs.stat(store, "a", lone[0])
 
 
 def test_a_full_pass_goes_on_where_the_last_one_stopped(

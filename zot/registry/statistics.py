@@ -39,6 +39,7 @@ class Gathered:
         self._guard = threading.Lock()
         self._pulls: dict[str, dict[str, Pulled]] = {}
         self._changes = Changes()
+        self._noted: dict[str, set[Digest] | None] = {}
 
     def pulled(self, name: str, digest: Digest, tag: str | None) -> None:
         """Count a pull; what a signature's tag stands for is pulled by machines, and is not counted."""
@@ -58,9 +59,15 @@ class Gathered:
             self._changes.add(name, set(about) or None)
 
     def flush(self, storage: Storage) -> None:
-        """Write what was gathered. What can't be written is kept for the next time, and the error passed on."""
+        """Write what was gathered. What can't be written is kept for the next time, and the error passed on.
+
+        Changes are noted once more the next time: the mark may have been taken away just when they were added to it.
+        """
         with self._guard:
             pulls, self._pulls = self._pulls, {}
+            noted, self._noted = self._noted, self._changes.take()
+            for name, about in (*noted.items(), *self._noted.items()):
+                self._changes.add(name, about)
             changed = self._changes.take()
         try:
             while changed:
