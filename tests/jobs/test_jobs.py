@@ -179,6 +179,23 @@ def test_a_run_that_is_told_to_stop_says_so() -> None:
     assert run(store, Record("gc", "hand"), lambda one: one.go_on(), stopping=lambda: True).outcome == "stopped"
 
 
+def test_a_run_that_was_killed_is_not_said_to_go_on(tmp_path: Path) -> None:
+    """The record of a process of this machine that is gone says so; the one of a process that lives does not."""
+    storage = Filesystem(str(tmp_path), private=paths.PRIVATE)
+    storage.start()
+    program = (
+        "import os; from zot.jobs.running import run; from zot.jobs.records import Record\n"
+        "from zot.registry.store import Store; from zot.storage.filesystem import Filesystem\n"
+        f"storage = Filesystem({str(tmp_path)!r}, private={paths.PRIVATE!r})\n"
+        "run(Store(storage), Record('gc', 'hand'), lambda _: os._exit(9))"
+    )
+    assert subprocess.run([sys.executable, "-c", program], env=environment(), check=False).returncode == 9
+    killed = next(records.newest(storage))
+    assert (killed.outcome, killed.ended, "owner" in killed.document()) == ("killed", 0.0, False)
+    records.begin(storage, Record("gc", "hand"))
+    assert next(records.newest(storage)).outcome == "running"
+
+
 def test_records_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     """Only the last ones are kept, and of what one removed only so much is listed; all is counted."""
     monkeypatch.setattr(records, "_KEPT", 5)

@@ -77,9 +77,12 @@ class JobMetrics:
 
     def count(self, storage: Storage, kind: str, code: int) -> None:
         """Take in the last run of a kind, whose process ended with a code."""
-        if kind != "gc" or code not in (0, 1):
+        if kind != "gc":
             return
         self._runs.labels(error="true" if code else "false").inc()
+        if code not in (0, 1):
+            # It was killed before it could say what it removed.
+            return
         try:
             record = next(records.newest(storage, kind), None)
         except StorageError as error:

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
+from zot import owners
 from zot.registry import paths
 from zot.storage.protocol import NotFound, Storage
 
@@ -26,7 +27,8 @@ _LISTED = 1000
 class Record:
     """One run of a job; times in seconds since 1970, sizes in bytes.
 
-    `outcome` is `running`, `done`, `stopped` or `failed`; a process that was killed leaves it at `running`.
+    `outcome` is `running`, `done`, `stopped`, `failed` or `killed`. The last is what `read` makes of a run whose process,
+    the `owner`, is seen to be gone; what was a process of another machine is `running` for good.
     """
 
     kind: str
@@ -38,6 +40,7 @@ class Record:
     outcome: str = "running"
     message: str = ""
     process: int = field(default_factory=os.getpid)
+    owner: str = field(default_factory=owners.me)
     repositories: int = 0
     removed: dict[str, int] = field(default_factory=dict)
     freed: int = 0
@@ -60,7 +63,8 @@ class Record:
 
     def document(self) -> dict[str, Any]:
         """Return it as it is shown, with times as RFC 3339 has them; `ended` is None of a run that has not."""
-        document = {"dryRun" if key == "dry_run" else key: value for key, value in vars(self).items()}
+        known = {key: value for key, value in vars(self).items() if key != "owner"}
+        document = {"dryRun" if key == "dry_run" else key: value for key, value in known.items()}
         return document | {"started": _written(self.started), "ended": _written(self.ended) if self.ended else None}
 
     def summary(self) -> dict[str, Any]:
@@ -92,7 +96,10 @@ def read(storage: Storage, run: str) -> Record:
     """Return the record of a run. Raises `NotFound`."""
     if not is_id(run):
         raise NotFound(run)
-    return Record(**json.loads(storage.read(f"{_RUNS}/{run}")))
+    record = Record(**json.loads(storage.read(f"{_RUNS}/{run}")))
+    if record.outcome == "running" and owners.is_gone(record.owner):
+        record.outcome, record.message = "killed", "its process ended before the run did; what it did stays"
+    return record
 
 
 def is_id(text: str) -> bool:

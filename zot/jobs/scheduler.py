@@ -171,7 +171,8 @@ class Scheduler:
             os.close(place)
             with self._guard:
                 self._running.pop(kind, None)
-        self._metrics.count(self._storage, kind, process.returncode)
+        if process.returncode != HELD:
+            self._metrics.count(self._storage, kind, process.returncode)
         return process.returncode
 
 
