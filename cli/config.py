@@ -105,8 +105,9 @@ def _find(asked: str | None, deep: bool) -> list[Key]:
     keys = all_keys(Config)
     if not asked:
         return [key for key in keys if deep or not _above(key.path)]
-    exact = [key for key in keys if _is_called(key.path, asked)]
-    exact = exact or [key for key in keys if key.path.lower().endswith(f".{asked.lower()}")]
+    exact = [key for key in keys if any(_is_called(path, asked) for path in key.paths)]
+    end = f".{asked.lower()}"
+    exact = exact or [key for key in keys if any(path.lower().endswith(end) for path in key.paths)]
     below = [key for key in keys for one in exact if _above(key.path) == one.path or (deep and _is_in(key, one))]
     return [*exact, *below]
 

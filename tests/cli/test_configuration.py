@@ -136,6 +136,8 @@ def test_explain() -> None:
     assert "Default: 1h" in one.stdout
     assert "http.tls.cacert" in run("config", "explain", "http.tls").stdout
     assert "storage.subPaths.<name>.gcDelay" in run("config", "explain", "gcDelay").stdout
+    assert "policies[].repositories" in run("config", "explain", "repoNames").stdout
+    assert "Also named `repoNames`" in run("config", "explain", "storage.retention.policies.repoNames").stdout
     every = json.loads(run("config", "explain", "--all", "--output", "json").stdout)["keys"]
     assert len(every) > 250
     sections = [one["key"] for one in json.loads(run("config", "explain", "--output", "json").stdout)["keys"]]

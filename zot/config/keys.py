@@ -43,6 +43,12 @@ class Key(NamedTuple):
     needless: str
 
     @property
+    def paths(self) -> tuple[str, ...]:
+        """The path, and what it is with each further name of the key."""
+        section = self.path.removesuffix(self.setting.name)
+        return (self.path, *(section + name for name in self.setting.also))
+
+    @property
     def depth(self) -> int:
         """How many sections it is below."""
         return self.path.count(".")

@@ -87,7 +87,7 @@ class StoreOptions(Section):
     )
     gc_delay: Duration = setting(
         HOUR,
-        "How long nothing must have needed a blob or upload before it is removed.",
+        "How long nothing must have needed a blob before it is removed; an upload stays for a day at least.",
         reload=True,
         ge=timedelta(0),
     )
