@@ -1,8 +1,8 @@
 """What may have become garbage: marks of which a repository has one, written some seconds after a change.
 
 A mark names the digests that something lost hold of, or nothing more closely: then anything may be garbage. It tells
-the time of its first change. What a crash loses of it a full pass finds. It is taken away without a lock; what was added
-to it in that moment is added again some seconds later (`zot.registry.statistics`).
+the time of its first change. What a crash loses of it a full pass finds. It is taken away without a lock, and what was
+added to it in that moment is added again some seconds later (`zot.registry.statistics`).
 """
 
 from __future__ import annotations
