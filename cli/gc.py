@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import click
 
-from cli.jobs import FAILED, age, chosen, opened, tell_failure, work
+from cli.jobs import FAILED, age, chosen, opened, tell_failure, things, work
 from cli.options import config_group, config_option
 from cli.output import Output, counted, output_options
 from cli.store import human_size, repository_options, when
@@ -42,8 +42,9 @@ def gc() -> None:
 def run(dry_run: bool, repository: str | None, config: str | None, output: Output) -> None:
     """Collect garbage now, by the rules of the configuration, whether the server runs or not.
 
-    Whatever is removed is listed with its size and the reason: a manifest as such, without a size, and then the blob
-    that holds it. What is too young to go is counted. A dry run goes the same way up to the removal.
+    Whatever is removed is listed with its size and the reason. A manifest and the blob that it is are one line, though
+    it may be that the blob stays for now, as it is too young: what waits is counted. JSON has both. A dry run goes the
+    same way up to the removal.
 
     \b
     Examples:
@@ -112,14 +113,19 @@ class _Listing:
         """Take in what became of a repository."""
         assert isinstance(done, Cleaned), "nothing is scrubbed here"
         self._waiting += done.plan.waiting.values()
-        for one in done.removed:
-            reason = one.why or one.reason.value
-            if self._output.json:
-                what = {"kind": one.kind.value, "reference": one.reference, "size": one.size, "reason": reason}
-                self.items.append({"repository": done.plan.name, **what})
-            else:
-                where = done.plan.name if one.reference == done.plan.name else f"{done.plan.name} {one.reference}"
-                self._output.line(f"{self._prefix}{one.kind.value:<10} {where}  {human_size(one.size)}  {reason}")
+        name = done.plan.name
+        removed = [
+            {"repository": name, "kind": one.kind.value, "reference": one.reference, "size": one.size,
+             "reason": one.why or one.reason.value}
+            for one in done.removed
+        ]  # fmt: skip
+        if self._output.json:
+            self.items += removed
+            return
+        for one in things(removed):
+            where = name if one["reference"] == name else f"{name} {one['reference']}"
+            size = "its blob stays" if one["size"] is None else human_size(one["size"])
+            self._output.line(f"{self._prefix}{one['kind']:<10} {where}  {size}  {one['reason']}")
 
     def tell_waiting(self, rules: Retention) -> None:
         """Say how much is too young to go, and when the first of it is old enough."""
@@ -147,7 +153,7 @@ def _only(repository: str) -> Any:
 def _conclude(done: Record, prefix: str, output: Output) -> None:
     for problem in done.problems:
         output.warning(f"{prefix}{problem}")
-    counts = ", ".join(counted(count, kind) for kind, count in sorted(done.removed.items())) or "nothing"
+    counts = ", ".join(counted(count, kind) for kind, count in sorted(done.things().items())) or "nothing"
     verb = "would remove" if done.dry_run else "removed"
     output.line(f"{prefix}{verb} {counts}: {human_size(done.freed)} in {counted(done.repositories, 'repository')}")
 
@@ -177,4 +183,4 @@ def _row(one: _State) -> list[Any]:
     if last is None:
         return [*begin, "never", "", "", ""]
     ago = f"{age(time.time() - last.started)} ago"
-    return [*begin, ago, last.outcome, sum(last.removed.values()), human_size(last.freed)]
+    return [*begin, ago, last.outcome, sum(last.things().values()), human_size(last.freed)]

@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from cli.jobs import FAILED, age, opened
+from cli.jobs import FAILED, age, opened, things
 from cli.options import config_group, config_option
 from cli.output import Output, counted, output_options
 from cli.store import human_size
@@ -87,21 +87,25 @@ def _show(route: str, record: Record, output: Output) -> None:
     for problem in record.problems:
         output.line(f"problem: {problem}")
     rows = [
-        [one["kind"], one["repository"], one["reference"], human_size(one["size"]), one["reason"]]
-        for one in record.listed
+        [one["kind"], one["repository"], one["reference"], _size(one["size"]), one["reason"]]
+        for one in things(record.listed)
     ]
     if rows:
         output.table(["KIND", "REPOSITORY", "REFERENCE", "SIZE", "REASON"], rows)
-    total = sum(record.removed.values())
-    if total > len(rows):
+    total = sum(record.things().values())
+    if sum(record.removed.values()) > len(record.listed):
         output.line(f"and {total - len(rows)} more, which are in the log")
     verb = "would remove" if record.dry_run else "removed"
     where = counted(record.repositories, "repository")
     output.line(f"{verb} {counted(total, 'thing')} in {where}: {human_size(record.freed)}")
 
 
+def _size(size: int | None) -> str:
+    return "its blob stays" if size is None else human_size(size)
+
+
 def _row(route: str, record: Record) -> list[Any]:
     ago = f"{age(time.time() - record.started)} ago"
-    removed = sum(record.removed.values())
+    removed = sum(record.things().values())
     outcome = f"{record.outcome} (dry run)" if record.dry_run else record.outcome
     return [record.id, route, record.by, ago, outcome, removed, human_size(record.freed)]

@@ -5,9 +5,9 @@ from __future__ import annotations
 import logging
 import signal
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from cli.configuration import read
 from cli.output import Output
@@ -85,6 +85,21 @@ def work(
         finally:
             for number in (signal.SIGINT, signal.SIGTERM):
                 signal.signal(number, signal.SIG_DFL)
+
+
+def things(items: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return what was removed as people see it: a manifest and the blob that it is are one thing, with the blob's size.
+
+    A manifest whose blob stays for now has the size None.
+    """
+    given = list(items)
+    blobs = {(one["repository"], one["reference"]): one["size"] for one in given if one["kind"] == "blob"}
+    manifests = {(one["repository"], one["reference"]) for one in given if one["kind"] == "manifest"}
+    return [
+        one | {"size": blobs.get((one["repository"], one["reference"]))} if one["kind"] == "manifest" else one
+        for one in given
+        if one["kind"] != "blob" or (one["repository"], one["reference"]) not in manifests
+    ]
 
 
 def tell_failure(done: Record, output: Output) -> None:

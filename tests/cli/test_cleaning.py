@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -90,8 +91,11 @@ def test_a_dry_run_says_what_a_run_then_does(server: Server) -> None:
     assert {one["reason"] for one in dry["listed"]} == {"deleteUntagged", "unreferenced"}
     assert [one["kind"] for one in dry["listed"]] == ["manifest", "blob", "blob"]
     assert server.request("GET", f"/v2/dry/manifests/{old}")[0] == 200
-    text = run(server, "gc", "run", "--repo", "dry", "--dry-run").stdout
-    assert text.splitlines()[-1].startswith("would remove 2 blobs, 1 manifest: ")
+    text = run(server, "gc", "run", "--repo", "dry", "--dry-run").stdout.splitlines()
+    size = next(one["size"] for one in dry["listed"] if (one["kind"], one["reference"]) == ("blob", old))
+    assert text[0] == f"manifest   dry {old}  {size} B  deleteUntagged"
+    assert text[1].startswith(f"blob       dry {digest_of(b'old layer')}  9 B  ")
+    assert text[2:] == [f"would remove 1 blob, 1 manifest: {size + 9} B in 1 repository"]
     (done,) = stores(server, "gc", "run", "--repo", "dry")
     assert (done["listed"], done["freed"]) == (dry["listed"], dry["freed"])
     assert server.request("GET", f"/v2/dry/manifests/{old}")[0] == 404
@@ -118,6 +122,7 @@ def test_what_waits_is_said(server: Server, tmp_path: Path) -> None:
     given["storage"]["retention"] = {"delay": "0s"}
     (tmp_path / "config.json").write_text(json.dumps(given))
     done = subprocess.run(zot(*command), capture_output=True, text=True, env=environment(), check=True)
+    assert "  its blob stays  deleteUntagged\nwould remove 1 manifest: 0 B in 1 repository" in done.stdout
     assert "2 blobs (" in done.stderr
     done = subprocess.run(zot(*command, "--quiet"), capture_output=True, text=True, env=environment(), check=True)
     assert "later" not in done.stderr
@@ -194,6 +199,12 @@ def test_runs_are_listed_and_shown(server: Server) -> None:
     assert (newest["kind"], newest["outcome"], newest["by"]) == ("gc", "done", "hand")
     shown = document(server, "job", "show", newest["id"])
     assert len(shown["listed"]) == sum(shown["removed"].values()) == 3
+    assert shown["notes"] == {"manifestBlobs": 1}
+    lines = run(server, "job", "show", newest["id"]).stdout.splitlines()
+    assert [line.split()[0] for line in lines[1:-1]] == ["KIND", "manifest", "blob"]
+    assert lines[-1].startswith("removed 2 things in 1 repository: ")
+    row = run(server, "job", "list", "--limit", "1").stdout.splitlines()[1]
+    assert re.split("  +", row)[-2] == "2"
     assert newest["id"] in run(server, "job", "list").stdout
     assert digest_of(b"a") in run(server, "job", "show", newest["id"]).stdout
 

@@ -28,6 +28,12 @@ class Cleaned(NamedTuple):
         """The bytes that are gone."""
         return sum(removal.size for removal in self.removed)
 
+    @property
+    def bodies(self) -> int:
+        """How many of the blobs among it are manifests that are among it too."""
+        manifests = {removal.digest for removal in self.removed if removal.kind is Kind.MANIFEST}
+        return sum(removal.kind is Kind.BLOB and removal.digest in manifests for removal in self.removed)
+
 
 def look(
     store: Store, name: str, now: float, suspended: str = "", about: Digests | None = None

@@ -16,6 +16,9 @@ from zot import owners
 from zot.registry import paths
 from zot.storage.protocol import NotFound, Storage
 
+# Noted of a run: how many of the blobs that it removed were those of manifests that it removed.
+BODIES = "manifestBlobs"
+
 _RUNS = f"{paths.JOBS}/runs"
 _KEPT = 300
 _ID = re.compile(r"\d[\w.-]{,99}", re.ASCII)
@@ -55,6 +58,11 @@ class Record:
         if len(self.listed) < _LISTED:
             item = {"repository": repository, "kind": kind, "reference": reference, "size": size, "reason": reason}
             self.listed.append(item)
+
+    def things(self) -> dict[str, int]:
+        """Return what was removed as people count it, by kind: a manifest and the blob that it is are one thing."""
+        counts = self.removed | {"blob": self.removed.get("blob", 0) - self.notes.get(BODIES, 0)}
+        return {kind: count for kind, count in counts.items() if count}
 
     def complain(self, problem: str) -> None:
         """Note something that a person should look at."""

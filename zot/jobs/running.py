@@ -10,7 +10,7 @@ from zot.gc.cleaning import Cleaned
 from zot.gc.scrubbing import Scrubbed
 from zot.jobs import lease, records
 from zot.jobs.lease import Lease
-from zot.jobs.records import Record
+from zot.jobs.records import BODIES, Record
 from zot.registry.store import Store
 from zot.storage.protocol import StorageError
 
@@ -61,6 +61,8 @@ class Run:
             self.record.add(
                 done.plan.name, removal.kind, removal.reference, removal.size, removal.why or removal.reason.value
             )
+        if done.bodies:
+            self.record.notes[BODIES] = self.record.notes.get(BODIES, 0) + done.bodies
         for problem in done.plan.problems:
             self.record.complain(f"{done.plan.name}: {problem}")
         self._tell(done)
