@@ -221,6 +221,8 @@ def _tell(documents: list[dict[str, Any]], output: Output) -> None:
     for done in documents:
         for one in done["listed"]:
             output.line(f"{one['repository']}:{one['reference']}  {one['reason']}")
+        for problem in done["problems"]:
+            output.note(f"warning: {problem}")
         verb = "would be deleted" if done["dryRun"] else "deleted"
         if done["outcome"] == "failed" and not done["removed"]:
             continue

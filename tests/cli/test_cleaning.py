@@ -165,6 +165,19 @@ def test_a_plan_is_carried_out_or_refused(server: Server) -> None:
     assert "  First of its keepTags that matches: keepTags[0], for ^v\n" in told
 
 
+def test_why_no_tag_went_is_said(server: Server) -> None:
+    """Where the record of pulls is damaged all tags stay, and `retention run` says so."""
+    push(server, "team/doubt", "other", "doubt")
+    record = server.root / paths.statistics("team/doubt")
+    record.parent.mkdir(exist_ok=True)
+    record.write_text("damaged")
+    done = run(server, "retention", "run")
+    assert "warning: team/doubt: the record of pulls is damaged" in done.stderr
+    record.unlink()
+    assert tags(server, "team/doubt") == ["other"]
+    assert "team/doubt:other  " in run(server, "retention", "run").stdout
+
+
 def test_a_pull_is_seen_soon(server: Server) -> None:
     """What a worker counted is in the store within seconds, and explained."""
     digest = push(server, "team/pulled", "v1", "pulled")
