@@ -18,7 +18,8 @@ from prometheus_client.multiprocess import mark_process_dead
 
 from zot.storage.protocol import Storage
 
-OTHER = "other"
+# Neither can be the name of a repository.
+OTHER = "(other)"
 NONE = "N/A"
 MOST_REPOSITORIES = 1000
 _METHODS = frozenset(("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"))
@@ -27,7 +28,7 @@ _BUCKETS = (0.05, 0.5, 1, 5, 30, 60, 600)
 
 
 class Names:
-    """The repositories that have numbers of their own, the same in all processes; those that come later are `other`.
+    """The repositories that have numbers of their own, the same in all processes; those that come later are `OTHER`.
 
     `file` is shared by the processes; without one this is the only process.
     """
@@ -39,7 +40,7 @@ class Names:
         self._guard = threading.Lock()
 
     def label(self, name: str) -> str:
-        """Return the repository's name, or `other`."""
+        """Return the repository's name, or `OTHER`."""
         if name in self._known:
             return name
         if len(self._known) >= self._most:

@@ -18,9 +18,9 @@ from zot.storage.protocol import StorageError
 # It looks for so many seconds at a time; between two passes it rests this many times as long as one took, at least.
 _SLICE = 0.05
 _REST = 1.0
-# So many repositories have a number of their own, the largest; the others are added up.
+# So many repositories have a number of their own, the largest; the others are added up, under what is no name of any.
 _MOST = 1000
-OTHER = "other"
+OTHER = "(other)"
 
 
 class Sizes:
