@@ -11,11 +11,22 @@ from types import ModuleType
 from typing import NoReturn
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from tests import services
 from tests.auth.slapd import Slapd
 from tests.servers import Server, running_server
 from tests.services import S3Server
+
+# The same examples each time, however slow the machine is, as hypothesis itself has it for CI; scripts/full tries
+# others. A server is meant to be there for all examples of a test.
+settings.register_profile(
+    "zot",
+    settings.get_profile("ci"),
+    derandomize="ZOT_FULL" not in os.environ,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
+)
+settings.load_profile("zot")
 
 
 @pytest.fixture

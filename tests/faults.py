@@ -11,6 +11,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 from tests.background import answering
+from tests.servers import PATIENCE
 
 _HOP = frozenset({"connection", "transfer-encoding", "content-length", "expect"})
 
@@ -76,7 +77,7 @@ class _Handler(BaseHTTPRequestHandler):
         if fault.status and not fault.afterwards:
             self._answer(fault.status, [], b"")
             return
-        connection = http.client.HTTPConnection(proxy.upstream, timeout=60)
+        connection = http.client.HTTPConnection(proxy.upstream, timeout=PATIENCE)
         try:
             headers = {name: value for name, value in self.headers.items() if name.lower() not in fault.without}
             connection.request(self.command, self.path, body, headers)

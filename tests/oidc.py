@@ -63,7 +63,7 @@ def oidc_provider(program: str, directory: Path, **client: Any) -> Iterator[Oidc
         process = subprocess.Popen([program, settings], stdout=log, stderr=log)
     found = OidcProvider(f"http://127.0.0.1:{port}", registry_port, settings)
     try:
-        wait_until(lambda: process.poll() is not None or answers(found.url), "the provider answers", 30)
+        wait_until(lambda: process.poll() is not None or answers(found.url), "the provider answers")
         yield found
     finally:
         process.terminate()

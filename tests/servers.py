@@ -12,12 +12,15 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 REPOSITORY = Path(__file__).parent.parent
+PATIENCE = 120
+"""How many seconds a test waits for what must come. No test proves anything by it: a busy machine may take its time."""
+
 _LISTENING = re.compile(r"Listening on (https?://\S+)")
 
 
@@ -42,7 +45,7 @@ class Server:
         """The port it listens on."""
         return int(self.url.rpartition(":")[2])
 
-    def connect(self, timeout: float = 30) -> http.client.HTTPConnection:
+    def connect(self, timeout: float = PATIENCE) -> http.client.HTTPConnection:
         """Return a new connection."""
         if self.authority is not None:
             trusting = ssl.create_default_context(cafile=self.authority)
@@ -64,7 +67,7 @@ class Server:
     def stop(self) -> None:
         """End it as an operator would, and wait."""
         self.process.send_signal(signal.SIGTERM)
-        self.process.wait(60)
+        self.process.wait(PATIENCE)
 
 
 def zot(*arguments: str) -> list[str]:
@@ -121,7 +124,7 @@ def running_server(
         if process.poll() is None:
             process.send_signal(signal.SIGTERM)
             try:
-                process.wait(60)
+                process.wait(PATIENCE)
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.wait()
@@ -140,16 +143,33 @@ def _url(process: subprocess.Popen[str], log: Path) -> str:
 
 
 def workers(server: Server) -> list[int]:
-    """Return the worker processes."""
-    children = Path(f"/proc/{server.pid}/task/{server.pid}/children").read_text().split()
-    return [int(pid) for pid in children if b"zot.jobs.leader" not in Path(f"/proc/{pid}/cmdline").read_bytes()]
+    """Return the worker processes that are ready: they take no notice of SIGHUP."""
+    found = []
+    for pid, command in _children(server):
+        with suppress(FileNotFoundError, ProcessLookupError):
+            ignored = re.search(r"^SigIgn:\s*(\w+)$", Path(f"/proc/{pid}/status").read_text(), re.MULTILINE)
+            # A process that is about to become the leader looks like a worker but for this.
+            if b"zot.jobs.leader" not in command and ignored and int(ignored.group(1), 16) & 1 << signal.SIGHUP - 1:
+                found.append(pid)
+    return found
 
 
-def wait_until(holds: Callable[[], object], what: str, seconds: float = 15) -> None:
+def leaders(server: Server) -> list[int]:
+    """Return the leader processes."""
+    return [pid for pid, command in _children(server) if b"zot.jobs.leader" in command]
+
+
+def _children(server: Server) -> Iterator[tuple[int, bytes]]:
+    """Yield the processes that the master started, and their command lines."""
+    for pid in Path(f"/proc/{server.pid}/task/{server.pid}/children").read_text().split():
+        # One may end while it is looked at.
+        with suppress(FileNotFoundError, ProcessLookupError):
+            yield int(pid), Path(f"/proc/{pid}/cmdline").read_bytes()
+
+
+def wait_until(holds: Callable[[], object], what: str, seconds: float = PATIENCE) -> None:
     """Wait until a function returns something true."""
     end = time.monotonic() + seconds
-    while time.monotonic() < end:
-        if holds():
-            return
+    while not holds():
+        assert time.monotonic() < end, f"{what}: not within {seconds} s"
         time.sleep(0.05)
-    raise AssertionError(f"{what}: not within {seconds} s")

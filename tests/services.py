@@ -8,14 +8,16 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 import urllib.request
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import boto3
+
+from tests.servers import PATIENCE, wait_until
 
 ACCESS_KEY, SECRET_KEY = "the-access-key", "the-secret-key"
 BUCKET = "registry"
@@ -104,29 +106,24 @@ def _running(
             command, stdout=log, stderr=subprocess.STDOUT, cwd=directory, env=os.environ | (settings or {})
         )
     try:
-        _wait(is_ready, process, command[0], directory)
+        wait_until(lambda: process.poll() is not None or is_ready(), f"{command[0]} serves")
+        assert process.poll() is None, (directory / "server.log").read_text()[-2000:]
         yield process
     finally:
         if process.poll() is None:
             process.send_signal(signal.SIGTERM)
             try:
-                process.wait(20)
+                process.wait(PATIENCE)
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.wait()
 
 
-def _wait(is_ready: Callable[[], bool], process: subprocess.Popen[bytes], what: str, directory: Path) -> None:
-    end = time.monotonic() + 30
-    while time.monotonic() < end and process.poll() is None:
-        if is_ready():
-            return
-        time.sleep(0.05)
-    raise AssertionError(f"{what} does not serve: {(directory / 'server.log').read_text()[-2000:]}")
-
-
 def _answers(url: str) -> bool:
-    with suppress(OSError), urllib.request.build_opener(urllib.request.ProxyHandler({})).open(url, timeout=2) as answer:
+    with (
+        suppress(OSError),
+        urllib.request.build_opener(urllib.request.ProxyHandler({})).open(url, timeout=10) as answer,
+    ):
         return bool(answer.status == 200)
     return False
 
@@ -141,25 +138,40 @@ def _with_bucket(server: S3Server) -> S3Server:
         region_name="us-east-1",
     )
     try:
-        for _ in range(100):
-            with suppress(client.exceptions.ClientError):
-                client.create_bucket(Bucket=server.bucket)
-                break
-            time.sleep(0.1)
-        for _ in range(100):
-            with suppress(client.exceptions.ClientError):
-                client.put_object(Bucket=server.bucket, Key="first", Body=bytes(1024 * 1024))
-                client.delete_object(Bucket=server.bucket, Key="first")
-                return server
-            time.sleep(0.1)
+        wait_until(lambda: _is_done(client, lambda: client.create_bucket(Bucket=server.bucket)), "a bucket is made")
+        first = bytes(1024 * 1024)
+        wait_until(
+            lambda: _is_done(client, lambda: client.put_object(Bucket=server.bucket, Key="first", Body=first)),
+            "it takes objects",
+        )
+        client.delete_object(Bucket=server.bucket, Key="first")
+        return server
     finally:
         client.close()
-    raise AssertionError(f"{server.endpoint} makes no bucket")
+
+
+def _is_done(client: Any, act: Callable[[], object]) -> bool:
+    with suppress(client.exceptions.ClientError):
+        act()
+        return True
+    return False
 
 
 def free_port() -> int:
-    """Return a port of the loopback address that nobody listens on."""
-    with socket.socket() as listening:
-        listening.bind(("127.0.0.1", 0))
-        port: int = listening.getsockname()[1]
-        return port
+    """Return a port of the loopback address that nobody listens on, and that is given to nobody else meanwhile.
+
+    A socket stays bound to it until this process ends: the kernel gives the port neither to who wants any, nor to a
+    connection, and who listens on it by its number, with SO_REUSEADDR as servers do, is not hindered.
+    """
+    held = socket.socket()
+    held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    held.bind(("127.0.0.1", 0))
+    port: int = held.getsockname()[1]
+    held.detach()
+    return port
+
+
+def listens(port: int) -> bool:
+    """Tell whether somebody listens on a port of the loopback address."""
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0

@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 import logging
 import os
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from tests.servers import wait_until
 from zot import logs
 from zot.errors import StartupError
 from zot.logs import File, Lines
@@ -98,9 +98,7 @@ def test_gathered_lines_are_written_soon_and_in_order(tmp_path: Path) -> None:
     messages = [json.loads(line)["message"] for line in path.read_text().splitlines()]
     assert messages == ["one", "two", "three"]
     logger.info("four")
-    end = time.monotonic() + 10
-    while "four" not in path.read_text() and time.monotonic() < end:
-        time.sleep(0.02)
+    wait_until(lambda: path.read_text().count("\n") == 4, "the line is written")
     assert json.loads(path.read_text().splitlines()[-1])["message"] == "four"
     logger.removeHandler(handler)
 

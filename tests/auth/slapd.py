@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import socket
 import subprocess
 from pathlib import Path
 
 import trustme
 
-from tests.servers import wait_until
+from tests.servers import PATIENCE, wait_until
+from tests.services import free_port, listens
 
 BASE = "dc=example,dc=org"
 ADMIN = f"cn=admin,{BASE}"
@@ -79,7 +79,7 @@ class Slapd:
     def __init__(self, program: str, directory: Path) -> None:
         self._program = program
         self._directory = directory
-        self.port, self.tls_port = _free_port(), _free_port()
+        self.port, self.tls_port = free_port(), free_port()
         self.ca = str(directory / "ca.pem")
         self._process: subprocess.Popen[bytes] | None = None
         self._prepare()
@@ -92,24 +92,20 @@ class Slapd:
         command = [self._program, "-h", urls, "-f", str(self._directory / "slapd.conf"), "-d", "0"]
         with (self._directory / "log").open("ab") as log:
             self._process = subprocess.Popen(command, stdout=log, stderr=log)
-        wait_until(self._answers, "slapd answers")
+        wait_until(lambda: listens(self.port), "slapd answers")
 
     def stop(self) -> None:
         """End it."""
         if self._process is not None:
             self._process.terminate()
-            self._process.wait(10)
+            self._process.wait(PATIENCE)
             self._process = None
 
     def change(self, program: str, text: str) -> None:
         """Let ldapadd or ldapmodify make a change."""
         url = f"ldap://127.0.0.1:{self.port}"
         command = [program, "-x", "-H", url, "-D", ADMIN, "-w", "adminpw"]
-        subprocess.run(command, input=text.encode(), check=True, capture_output=True, timeout=30)
-
-    def _answers(self) -> bool:
-        with socket.socket() as probe:
-            return probe.connect_ex(("127.0.0.1", self.port)) == 0
+        subprocess.run(command, input=text.encode(), check=True, capture_output=True, timeout=PATIENCE)
 
     def _prepare(self) -> None:
         (self._directory / "db").mkdir()
@@ -123,11 +119,4 @@ class Slapd:
         entries = _ENTRIES + "".join(_PERSON.format(uid=uid, title=title, password=pw) for uid, title, pw in _PEOPLE)
         (self._directory / "entries.ldif").write_text(entries)
         command = [self._program, "-T", "add", "-q", "-f", str(self._directory / "slapd.conf")]
-        subprocess.run([*command, "-l", str(self._directory / "entries.ldif")], check=True, timeout=30)
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+        subprocess.run([*command, "-l", str(self._directory / "entries.ldif")], check=True, timeout=PATIENCE)

@@ -5,9 +5,11 @@ from __future__ import annotations
 import threading
 from base64 import b64encode
 from concurrent.futures import ThreadPoolExecutor
+from types import SimpleNamespace
 
 import pytest
 
+from tests.servers import PATIENCE
 from zot.auth.accounts import Account
 from zot.auth.basic import Basic, tried_user
 from zot.auth.principal import Credentials, Via
@@ -141,14 +143,14 @@ def test_requests_with_the_same_login_wait_for_one_check() -> None:
 
     def check(user: str, password: str) -> Account | None:
         begun.set()
-        slow.wait(10)
+        slow.wait(PATIENCE)
         return real(user, password)
 
     source.check = check  # type: ignore[method-assign]
     judge = basic(source)
     with ThreadPoolExecutor(5) as pool:
         results = [pool.submit(judge.authenticate, login("alice", "a")) for _ in range(5)]
-        begun.wait(10)
+        begun.wait(PATIENCE)
         slow.set()
         assert all(result.result() for result in results)
     assert source.asked == 1
@@ -225,7 +227,7 @@ def test_few_wait() -> None:
     slow, source = threading.Event(), Source("file", {})
 
     def check(_user: str, _password: str) -> None:
-        slow.wait(10)
+        slow.wait(PATIENCE)
 
     source.check = check  # type: ignore[method-assign, assignment]
     judge = basic(source, places=4)
@@ -239,20 +241,28 @@ def test_few_wait() -> None:
     assert judge._queue._taken.total() == 0
 
 
-def test_a_failed_login_waits_but_few_do() -> None:
+def test_a_failed_login_waits_but_few_do(monkeypatch: pytest.MonkeyPatch) -> None:
     """Failures wait for the delay, up to so many at a time; the next is told at once to come later."""
-    delay = FailDelay(0.2, 2)
+    delay, over, slept = FailDelay(0.2, 2), threading.Event(), list[float]()
+
+    def sleep(seconds: float) -> None:
+        slept.append(seconds)
+        over.wait(PATIENCE)
+
+    monkeypatch.setattr("zot.auth.throttle.time", SimpleNamespace(sleep=sleep))
     with ThreadPoolExecutor(2) as pool:
         waiting = [pool.submit(delay.wait) for _ in range(2)]
-        while delay._places._value:
+        while len(slept) < 2:
             pass
         with pytest.raises(TooManyRequests) as caught:
             delay.wait()
         assert caught.value.headers["Retry-After"] == "1"
+        over.set()
         for one in waiting:
             one.result()
     delay.wait()
     FailDelay(0, 1).wait()
+    assert slept == [0.2] * 3
 
 
 def test_places_are_kept_for_addresses_without_failures() -> None:
@@ -290,7 +300,7 @@ def test_whom_failures_count_for(one: str, other: str, same: bool) -> None:
 
 def test_a_client_with_a_network_of_addresses_is_held_up() -> None:
     """Wrong logins from ever new addresses of one IPv6 network are refused as from one address."""
-    judge = basic(Source("file", {"alice": "a"}))
+    judge = basic(Source("file", {"alice": "a"}), clock=Clock())
     refused = 0
     for number in range(40):
         try:

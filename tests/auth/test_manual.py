@@ -27,7 +27,7 @@ from tests.images import OCI_MANIFEST, digest_of, manifest
 from tests.provider import CLIENT, SECRET, provider
 from tests.server.test_logins import basic, write_users
 from tests.server.test_openid import Browser
-from tests.servers import REPOSITORY, Server, running_server
+from tests.servers import PATIENCE, REPOSITORY, Server, running_server
 from tests.services import free_port
 
 pytestmark = pytest.mark.e2e
@@ -53,7 +53,7 @@ class Curl(NamedTuple):
         """Run a line in a shell; returns the document that it printed."""
         environment = {"HOME": str(self.home), "CURL_HOME": str(self.home), "PATH": os.environ["PATH"]}
         done = subprocess.run(
-            ["sh", "-c", line], env=environment, capture_output=True, text=True, timeout=60, check=False
+            ["sh", "-c", line], env=environment, capture_output=True, text=True, timeout=PATIENCE, check=False
         )
         assert done.returncode == 0, f"{line}: {done.stderr}"
         return json.loads(done.stdout)
@@ -135,12 +135,13 @@ def test_sessions(tmp_path: Path) -> None:
 def test_a_failure_is_answered_later(tmp_path: Path) -> None:
     """With a failDelay of 5 a wrong password is answered after five seconds, and a right one at once."""
     with serving(fragment("fail-delay", tmp_path), tmp_path) as server:
-        begun = time.monotonic()
-        assert server.request("GET", "/v2/", headers=basic("user", "password"))[0] == 200
-        right = time.monotonic() - begun
-        begun = time.monotonic()
-        assert server.request("GET", "/v2/", headers=basic("user", "wrong"))[0] == 401
-        assert time.monotonic() - begun >= 5 > right
+
+        def seconds(password: str, status: int) -> float:
+            begun = time.monotonic()
+            assert server.request("GET", "/v2/", headers=basic("user", password))[0] == status
+            return time.monotonic() - begun
+
+        assert seconds("wrong", 401) >= 5 > min(seconds("password", 200) for _ in range(3))
 
 
 def test_ldap(tmp_path: Path, slapd: Slapd) -> None:
@@ -195,7 +196,7 @@ def test_mutual_tls(tmp_path: Path, need: Callable[..., str]) -> None:
         command += ["--cacert", str(servers.file), f"https://127.0.0.1:{server.port}/v2/"]
         shown = [["--cert", f"{tmp_path}/{who}.cert", "--key", f"{tmp_path}/{who}.key"] for who in ("own", "foreign")]
         seen = [
-            subprocess.run([*command, *more], capture_output=True, text=True, timeout=60, check=False).stdout
+            subprocess.run([*command, *more], capture_output=True, text=True, timeout=PATIENCE, check=False).stdout
             for more in ([], *shown)
         ]
         assert seen == ["401", "200", "000"]

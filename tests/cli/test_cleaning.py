@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from tests.images import OCI_MANIFEST, digest_of, manifest
-from tests.servers import Server, environment, running_server, wait_until, zot
+from tests.servers import PATIENCE, Server, environment, running_server, wait_until, zot
 from zot.jobs import lease
 from zot.registry import paths
 from zot.storage.filesystem import Filesystem
@@ -49,7 +49,7 @@ def run(server: Server, *arguments: str, status: int = 0) -> subprocess.Complete
     """Run a command against the server's store."""
     done = subprocess.run(
         zot(*arguments, "--config", str(server.root.parent / "config.json")),
-        capture_output=True, text=True, env=environment(), timeout=60, check=False,
+        capture_output=True, text=True, env=environment(), timeout=PATIENCE, check=False,
     )  # fmt: skip
     assert done.returncode == status, done
     assert "Traceback" not in done.stderr
@@ -183,7 +183,7 @@ def test_a_pull_is_seen_soon(server: Server) -> None:
     digest = push(server, "team/pulled", "v1", "pulled")
     assert document(server, "retention", "explain", "team/pulled:v1")["pulled"] is None
     assert server.request("GET", f"/v2/team/pulled/manifests/{digest}")[0] == 200
-    wait_until(lambda: document(server, "retention", "explain", "team/pulled:v1")["pulled"], "the pull is written", 30)
+    wait_until(lambda: document(server, "retention", "explain", "team/pulled:v1")["pulled"], "the pull is written")
 
 
 def test_scrub_finds_damage_and_lets_it_be_pushed_anew(server: Server) -> None:
@@ -270,7 +270,7 @@ def test_several_stores_are_told_apart(tmp_path: Path) -> None:
 
     def told(*arguments: str) -> tuple[list[str], str]:
         command = zot(*arguments, "--config", str(config))
-        done = subprocess.run(command, capture_output=True, text=True, env=environment(), timeout=60, check=True)
+        done = subprocess.run(command, capture_output=True, text=True, env=environment(), timeout=PATIENCE, check=True)
         return done.stdout.splitlines(), done.stderr
 
     lines, noted = told("gc", "run", "--dry-run")
@@ -291,7 +291,7 @@ def test_without_a_registry_nothing_is_made(tmp_path: Path) -> None:
         capture_output=True,
         text=True,
         env=environment(),
-        timeout=60,
+        timeout=PATIENCE,
         check=False,
     )
     assert done.returncode == 1

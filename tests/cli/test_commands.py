@@ -14,13 +14,13 @@ import pytest
 from click.testing import CliRunner
 
 from cli.main import cli
-from tests.servers import environment, wait_until, zot
+from tests.servers import PATIENCE, environment, wait_until, zot
 
 
 def run(*arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
     """Run a command to its end."""
     return subprocess.run(
-        zot(*arguments), capture_output=True, text=True, env=environment() | variables, timeout=60, check=False
+        zot(*arguments), capture_output=True, text=True, env=environment() | variables, timeout=PATIENCE, check=False
     )
 
 
@@ -117,8 +117,8 @@ def test_a_port_in_use(tmp_path: Path) -> None:
 
 def test_an_address_of_another_machine(tmp_path: Path) -> None:
     """An address that is not here is named."""
-    line = refused(tmp_path, f'{{"rootDirectory": "{tmp_path}/r"}}', '{"address": "192.0.2.1", "port": 0}')
-    assert "192.0.2.1 is not an address of this machine; change http.address" in line
+    line = refused(tmp_path, f'{{"rootDirectory": "{tmp_path}/r"}}', '{"address": "198.51.100.1", "port": 0}')
+    assert "198.51.100.1 is not an address of this machine; change http.address" in line
 
 
 def test_a_root_that_can_not_be(tmp_path: Path) -> None:
@@ -137,7 +137,7 @@ def test_an_unwritable_root(tmp_path: Path, need: Callable[..., str]) -> None:
     # The superuser may write anywhere, unless that ability is taken away.
     drop = [need("setpriv", "install util-linux"), "--bounding-set=-dac_override"] if os.geteuid() == 0 else []
     command = [*drop, *zot("serve", str(config))]
-    done = subprocess.run(command, capture_output=True, text=True, env=environment(), timeout=60, check=False)
+    done = subprocess.run(command, capture_output=True, text=True, env=environment(), timeout=PATIENCE, check=False)
     assert done.returncode == 1
     remedy = "let the user that runs zot own it, or name another directory"
     assert done.stderr == f"zot: storage.rootDirectory {root} is not writable; {remedy}\n"
@@ -178,7 +178,7 @@ def test_without_a_file(tmp_path: Path) -> None:
         assert process.stdout is not None
         assert process.stdout.readline().startswith("Listening on http://127.0.0.1:")
         process.terminate()
-        _, errors = process.communicate(timeout=30)
+        _, errors = process.communicate(timeout=PATIENCE)
     assert f"data is kept in {tmp_path}/zot/registry" in errors
     assert (tmp_path / "zot/registry/_zot-blobs").is_dir()
     assert process.returncode == 0
@@ -195,7 +195,7 @@ def test_warnings_are_lines_of_the_log(tmp_path: Path) -> None:
         assert process.stdout is not None
         assert process.stdout.readline().startswith("Listening on http://127.0.0.1:")
         process.terminate()
-        _, errors = process.communicate(timeout=30)
+        _, errors = process.communicate(timeout=PATIENCE)
     lines = [json.loads(line) for line in errors.splitlines()]
     warned = [line["message"] for line in lines if line["logger"] == "cli.serve"]
     assert len(warned) == 2
@@ -212,6 +212,6 @@ def test_tmp_goes_away(tmp_path: Path) -> None:
         assert process.stdout.readline().startswith("Listening on http://127.0.0.1:")
         wait_until(lambda: list(tmp_path.glob("zot-*/_zot-blobs")), "the root is there")
         process.terminate()
-        process.communicate(timeout=30)
+        process.communicate(timeout=PATIENCE)
     assert process.returncode == 0
     assert list(tmp_path.iterdir()) == []

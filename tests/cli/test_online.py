@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import socket
 import subprocess
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
@@ -20,7 +19,7 @@ from tests.auth.slapd import ADMIN, BASE, Slapd
 from tests.faults import Fault, fault_proxy
 from tests.provider import provider
 from tests.servers import environment, zot
-from tests.services import S3Server
+from tests.services import S3Server, free_port
 
 WORST = ["good", "warning", "bad"]
 
@@ -151,8 +150,7 @@ def named(url: str, port: int) -> Any:
 
 def test_what_answers_and_what_does_not(tmp_path: Path, answering: str) -> None:
     """A provider and a registry that answer are good; what does not answer is bad, each by its key."""
-    with socket.create_server(("127.0.0.1", 0)) as closed:
-        port = closed.getsockname()[1]
+    port = free_port()
     names = (
         "storage.storageDriver",
         "http.auth.ldap",

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.servers import running_server
+from tests.servers import PATIENCE, running_server
 from zot.config import check
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
@@ -65,10 +65,10 @@ def test_every_example_is_served(file: Path, prepared: Path, tmp_path: Path) -> 
         if server.url.startswith("https"):
             context = ssl.create_default_context(cafile=str(prepared / "ca.crt"))
             connection: http.client.HTTPConnection = http.client.HTTPSConnection(
-                "localhost", server.port, context=context, timeout=30
+                "localhost", server.port, context=context, timeout=PATIENCE
             )
         else:
-            connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=30)
+            connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=PATIENCE)
         with closing(connection):
             connection.request("GET", "/v2/")
             assert connection.getresponse().status in (200, 401)

@@ -6,7 +6,7 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from zot.config import Config, ConfigError, load
@@ -140,7 +140,7 @@ def test_a_very_long_file_is_not_read(tmp_path: Path) -> None:
         load(str(file))
 
 
-@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=300)
 @given(
     content=st.binary(max_size=200) | st.text(max_size=200).map(str.encode), name=st.sampled_from(["c.json", "c.yaml"])
 )

@@ -24,7 +24,7 @@ from typing import Any
 import pytest
 
 from tests.images import DOCKER_MANIFEST, OCI_INDEX, OCI_MANIFEST, descriptor, digest_of, manifest
-from tests.servers import running_server, wait_until
+from tests.servers import PATIENCE, running_server, wait_until
 
 Run = Callable[..., str]
 Document = dict[str, Any]
@@ -33,8 +33,8 @@ DOCKER_LIST = "application/vnd.docker.distribution.manifest.list.v2+json"
 _ACCEPT = {"Accept": f"{OCI_MANIFEST}, {OCI_INDEX}, {DOCKER_MANIFEST}, {DOCKER_LIST}"}
 
 # One that is for documentation, so nobody else's.
-# Each process that runs tests has its own, so that none takes away what another uses.
-FURTHER_ADDRESS = f"192.0.2.{1 + os.getpid() % 250}"
+# Each process that runs tests has its own, so that none takes away what another uses: those of one run have one parent.
+FURTHER_ADDRESS = f"192.0.2.{1 + (os.getppid() + int(os.environ.get('PYTEST_XDIST_WORKER', 'gw0')[2:])) % 250}"
 
 as_root = pytest.mark.skipif(
     os.geteuid() != 0 and not os.environ.get("ZOT_REQUIRE_ALL"), reason="this client or its daemon needs root"
@@ -49,7 +49,7 @@ class Registry:
 
     def get(self, path: str) -> tuple[int, dict[str, str], bytes]:
         """Ask for a path below /v2/; returns status, headers in lower case, and body."""
-        connection = http.client.HTTPConnection(self.host, timeout=30)
+        connection = http.client.HTTPConnection(self.host, timeout=PATIENCE)
         try:
             connection.request("GET", f"/v2/{path}", headers=_ACCEPT)
             answer = connection.getresponse()
@@ -112,7 +112,7 @@ def check_layouts(skopeo: str, root: Path, pushed: dict[tuple[str, str], str]) -
             content = (root / name / "blobs" / digest.replace(":", "/")).read_bytes()
         else:
             command = [skopeo, "inspect", "--raw", f"oci:{root / name}:{tag}"]
-            done = subprocess.run(command, capture_output=True, timeout=60, check=False)
+            done = subprocess.run(command, capture_output=True, timeout=PATIENCE, check=False)
             assert done.returncode == 0, f"{command}: {done.stderr!r}"
             content = done.stdout
         assert digest_of(content) == digest, f"{name}:{tag}"
@@ -142,7 +142,7 @@ def run(need: Callable[..., str], tmp_path: Path) -> Run:
             text=True,
             env=environment,
             cwd=tmp_path,
-            timeout=120,
+            timeout=PATIENCE,
             check=False,
         )
         assert done.returncode == 0, f"{command}: {done.stdout}{done.stderr}"
@@ -180,13 +180,13 @@ def engine(need: Callable[..., str]) -> Iterator[str]:
         try:
             ask = [client, "-H", socket, "version"]
             wait_until(
-                lambda: subprocess.run(ask, capture_output=True, check=False).returncode == 0, "dockerd is ready", 30
+                lambda: subprocess.run(ask, capture_output=True, check=False).returncode == 0, "dockerd is ready"
             )
             yield socket
         finally:
             process.terminate()
             with contextlib.suppress(subprocess.TimeoutExpired):
-                process.wait(30)
+                process.wait(PATIENCE)
             process.kill()
             process.wait()
             # What is run leaves it behind.
@@ -252,7 +252,7 @@ def ctr(need: Callable[..., str], run: Run, short: Path) -> Iterator[Run]:
     finally:
         daemon.terminate()
         with contextlib.suppress(subprocess.TimeoutExpired):
-            daemon.wait(30)
+            daemon.wait(PATIENCE)
         daemon.kill()
         daemon.wait()
 

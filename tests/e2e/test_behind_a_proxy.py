@@ -22,7 +22,8 @@ import pytest
 from tests.certificates import Authority
 from tests.e2e.conftest import Run, as_root
 from tests.images import digest_of
-from tests.servers import REPOSITORY, Server, running_server, wait_until
+from tests.servers import PATIENCE, REPOSITORY, Server, running_server, wait_until
+from tests.services import free_port
 
 pytestmark = [pytest.mark.e2e, as_root]
 
@@ -64,7 +65,7 @@ class Proxy(NamedTuple):
     def connect(self) -> http.client.HTTPSConnection:
         """Return a new connection to the proxy."""
         trusting = ssl.create_default_context(cafile=self.authority.file)
-        return http.client.HTTPSConnection("127.0.0.1", self.port, timeout=30, context=trusting)
+        return http.client.HTTPSConnection("127.0.0.1", self.port, timeout=PATIENCE, context=trusting)
 
     def request(
         self, method: str, path: str, body: bytes | None = None, headers: dict[str, str] | None = None
@@ -84,9 +85,7 @@ def proxy(
     """A proxy with TLS before a server that knows its own address."""
     directory = tmp_path_factory.mktemp(request.param)
     authority = Authority(directory)
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = free_port()
     settings = {
         "http": {"port": 0, "externalUrl": f"https://127.0.0.1:{port}"},
         "log": {"audit": str(directory / "audit")},
@@ -100,11 +99,11 @@ def proxy(
             )  # fmt: skip
         try:
             proxy = Proxy(port, authority, server, directory / "audit")
-            wait_until(lambda: answers(proxy), f"{request.param} serves", 30)
+            wait_until(lambda: answers(proxy), f"{request.param} serves")
             yield proxy
         finally:
             running.terminate()
-            running.wait(30)
+            running.wait(PATIENCE)
 
 
 def write_files(name: str, directory: Path, authority: Authority, port: int, behind: int) -> None:

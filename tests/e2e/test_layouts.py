@@ -7,7 +7,6 @@ import json
 import os
 import random
 import shutil
-import socket
 import subprocess
 import threading
 from collections.abc import Callable, Iterator, Mapping
@@ -19,7 +18,8 @@ import pytest
 from tests.e2e.conftest import Registry, Run, check_layouts, digest_in
 from tests.images import OCI_MANIFEST, descriptor, digest_of, manifest
 from tests.layouts import LayoutWriter, tags_of
-from tests.servers import running_server, wait_until
+from tests.servers import PATIENCE, running_server, wait_until
+from tests.services import free_port, listens
 from zot.registry import paths
 
 pytestmark = pytest.mark.e2e
@@ -53,7 +53,7 @@ def send(
     registry: Registry, method: str, path: str, body: bytes | None = None, headers: Mapping[str, str] | None = None
 ) -> int:
     """Send a request for a path below /v2/; returns the status."""
-    connection = http.client.HTTPConnection(registry.host, timeout=30)
+    connection = http.client.HTTPConnection(registry.host, timeout=PATIENCE)
     try:
         connection.request(method, f"/v2/{path}", body, dict(headers or {}))
         return connection.getresponse().status
@@ -136,21 +136,14 @@ def test_our_root_is_served_by_another_registry(run: Run, layout: Path, root: Pa
 @contextmanager
 def olareg(program: str, root: Path) -> Iterator[Registry]:
     """Serve a root by olareg."""
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
+    port = free_port()
     command = [program, "serve", "--addr", "127.0.0.1", "--port", str(port), "--dir", str(root)]
     with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
         try:
-            wait_until(lambda: answers(port), "olareg answers")
+            wait_until(lambda: listens(port), "olareg answers")
             yield Registry(f"127.0.0.1:{port}")
         finally:
             process.terminate()
-
-
-def answers(port: int) -> bool:
-    """Tell whether something listens on a port."""
-    with socket.socket() as probe:
-        return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
 def test_skopeo_writes_while_we_are_pushed_to(run: Run, layout: Path, root: Path, quick_look: None) -> None:
@@ -178,7 +171,7 @@ def test_skopeo_writes_while_we_are_pushed_to(run: Run, layout: Path, root: Path
             done.set()
             pusher.join()
         expected |= {f"theirs{number}": digest_in(layout, "v1") for number in range(10)}
-        wait_until(lambda: tags(registry, "app") == expected, "all tags are as they were left", 20)
+        wait_until(lambda: tags(registry, "app") == expected, "all tags are as they were left")
     check_layouts(shutil.which("skopeo") or "", root, {("app", tag): digest for tag, digest in expected.items()})
 
 
@@ -202,7 +195,7 @@ def test_a_late_rewrite_by_skopeo(run: Run, layout: Path, root: Path, quick_look
         wait_until(lambda: index.read_bytes() != before, "the layout follows")
         late.join()
         expected |= {"stays": registry.digest("app", "stays"), "theirs": digest_in(layout, "v1")}
-        wait_until(lambda: tags(registry, "app") == expected, "the tag of skopeo is there", 20)
+        wait_until(lambda: tags(registry, "app") == expected, "the tag of skopeo is there")
         wait_until(lambda: tags_of(json.loads(index.read_text())) == expected, "the layout has all tags")
 
 
@@ -243,11 +236,11 @@ def test_a_skopeo_that_is_killed(
                 *way,
             ]
             command += ["skopeo", "copy", f"oci:{made.root}:v1", f"oci:{root}/app:killed{number}"]
-            subprocess.run(command, capture_output=True, check=False, timeout=60)
+            subprocess.run(command, capture_output=True, check=False, timeout=PATIENCE)
             assert {key: digest for key, digest in registry.pushed().items() if key in pushed} == pushed
         assert index.read_bytes() == b"", "the last one was killed when it had truncated the index"
         os.utime(index, (1, 1))
-        wait_until(lambda: index.read_bytes() != b"", "the index is written anew", 20)
+        wait_until(lambda: index.read_bytes() != b"", "the index is written anew")
     check_layouts(shutil.which("skopeo") or "", root, pushed)
 
 

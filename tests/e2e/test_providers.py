@@ -21,7 +21,7 @@ from tests.forms import FormBrowser
 from tests.oidc import OidcProvider, answers, oidc_provider
 from tests.server.test_logins import basic
 from tests.server.test_reload import hang_up
-from tests.servers import REPOSITORY, Server, running_server, wait_until
+from tests.servers import PATIENCE, REPOSITORY, Server, running_server, wait_until
 from tests.services import free_port
 
 pytestmark = pytest.mark.e2e
@@ -51,7 +51,7 @@ def may_push(browser: FormBrowser, server: Server) -> bool:
     """Tell whether the session is good for a push to the group's repositories, on whatever worker answers."""
     url = f"{server.url}/v2/devs/app/blobs/uploads/"
     cookie = {"Cookie": f"session={browser.session.cookies['session']}"}
-    return {requests.post(url, headers=cookie, timeout=30).status_code for _ in range(8)} == {202}
+    return {requests.post(url, headers=cookie, timeout=PATIENCE).status_code for _ in range(8)} == {202}
 
 
 def private_key(signer: Signer) -> bytes:
@@ -77,11 +77,9 @@ def test_a_key_instead_of_a_secret(need: Callable[..., str], tmp_path: Path) -> 
         browser, answer = log_in(server)
         assert answer.status_code == 201
         assert may_push(browser, server)
-        file.write_bytes(private_key(other))
-        hang_up(server)
+        hang_up(server, lambda: file.write_bytes(private_key(other)))
         assert log_in(server)[1].status_code == 401
-        file.write_bytes(private_key(known))
-        hang_up(server)
+        hang_up(server, lambda: file.write_bytes(private_key(known)))
         assert log_in(server)[1].status_code == 201
         assert "PRIVATE KEY" not in server.log.read_text()
 
@@ -96,8 +94,7 @@ def test_a_secret_in_a_file_of_its_own(need: Callable[..., str], tmp_path: Path)
         registry(idp, tmp_path, clientid=None, clientsecret=None, credentialsFile=str(file)) as server,
     ):
         assert log_in(server)[1].status_code == 401
-        file.write_text(json.dumps(right))
-        hang_up(server)
+        hang_up(server, lambda: file.write_text(json.dumps(right)))
         browser, answer = log_in(server)
         assert answer.status_code == 201
         assert may_push(browser, server)
@@ -110,7 +107,7 @@ def test_who_is_taken_out_at_the_provider(need: Callable[..., str], tmp_path: Pa
     """Fewer groups at the next login hold for earlier sessions and keys too; who is gone there can't log in again."""
     with oidc_provider(need("oidc-provider"), tmp_path) as idp, registry(idp, tmp_path) as server:
         first, _ = log_in(server)
-        made = first.session.post(f"{server.url}/zot/auth/apikey", data='{"label": "x"}', timeout=30).json()
+        made = first.session.post(f"{server.url}/zot/auth/apikey", data='{"label": "x"}', timeout=PATIENCE).json()
         key, path = basic("alice@example.org", made["apiKey"]), "/v2/devs/app/tags/list"
         assert {server.request("GET", path, headers=key)[0] for _ in range(8)} == {404}
         idp.change("alice", email="alice@example.org", email_verified=True, groups=[])
@@ -154,7 +151,7 @@ def dex(need: Callable[..., str], tmp_path: Path) -> Iterator[Dex]:
     with (tmp_path / "dex.log").open("wb") as log:
         process = subprocess.Popen([program, "serve", str(tmp_path / "dex.yaml")], stdout=log, stderr=log)
     try:
-        wait_until(lambda: process.poll() is not None or answers(issuer), "dex answers", 30)
+        wait_until(lambda: process.poll() is not None or answers(issuer), "dex answers")
         yield Dex(issuer, registry_port)
     finally:
         process.terminate()
@@ -176,9 +173,9 @@ def test_dex(dex: Dex, tmp_path: Path) -> None:
         assert "Grant Access" in browser.submit(login="alice@example.org", password="a-password").text
         assert browser.submit().status_code == 201
         assert may_push(browser, server)
-        made = browser.session.post(f"{server.url}/zot/auth/apikey", data='{"label": "x"}', timeout=30).json()
+        made = browser.session.post(f"{server.url}/zot/auth/apikey", data='{"label": "x"}', timeout=PATIENCE).json()
         key = basic("alice@example.org", made["apiKey"])
         assert {server.request("GET", "/v2/devs/app/tags/list", headers=key)[0] for _ in range(8)} == {404}
         cookie = {"Cookie": f"session={browser.session.cookies['session']}"}
-        assert browser.session.post(f"{server.url}/zot/auth/logout", timeout=30).status_code == 200
+        assert browser.session.post(f"{server.url}/zot/auth/logout", timeout=PATIENCE).status_code == 200
         assert {server.request("GET", "/v2/_catalog", headers=cookie)[0] for _ in range(20)} == {401}

@@ -7,7 +7,6 @@ import http.client
 import json
 import os
 import subprocess
-import time
 import urllib.request
 import uuid
 from collections.abc import Callable, Iterator
@@ -18,8 +17,8 @@ from typing import Any
 import pytest
 
 from tests.images import digest_of
-from tests.servers import Server, running_server
-from tests.services import S3Server, free_port
+from tests.servers import PATIENCE, Server, running_server, wait_until
+from tests.services import S3Server, free_port, listens
 
 pytestmark = pytest.mark.e2e
 
@@ -43,7 +42,7 @@ class Toxiproxy:
 
     def _ask(self, method: str, path: str, document: dict[str, Any]) -> None:
         request = urllib.request.Request(self._api + path, json.dumps(document).encode(), method=method)
-        with self._opener.open(request, timeout=10):
+        with self._opener.open(request, timeout=PATIENCE):
             pass
 
 
@@ -55,15 +54,11 @@ def toxiproxy(seaweedfs: S3Server, need: Callable[..., str], tmp_path: Path) -> 
         command = [need("toxiproxy"), "-host", "127.0.0.1", "-port", str(port)]
         process = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT)
     try:
-        for _ in range(100):
-            try:
-                yield Toxiproxy(port, seaweedfs.endpoint)
-                break
-            except OSError:
-                time.sleep(0.05)
+        wait_until(lambda: listens(port), "toxiproxy listens")
+        yield Toxiproxy(port, seaweedfs.endpoint)
     finally:
         process.terminate()
-        process.wait(10)
+        process.wait(PATIENCE)
 
 
 @contextmanager

@@ -11,9 +11,10 @@ from typing import Any
 
 import pytest
 
+from scripts.crashes.audit import Audit
 from scripts.crashes.disks import Disk, Impossible
 from tests.images import OCI_MANIFEST, digest_of, manifest
-from tests.servers import Server, running_server
+from tests.servers import Server, running_server, workers
 
 NewDisk = Callable[..., Disk]
 Start = Callable[..., Server]
@@ -46,7 +47,8 @@ def start(tmp_path: Path, new_disk: NewDisk) -> Iterator[Start]:
             config = None
             if disk is not None:
                 config = tmp_path / "config.json"
-                storage = {"rootDirectory": str(disk.where / "root")}
+                # Nobody but the test makes room on it.
+                storage = {"rootDirectory": str(disk.where / "root"), "gc": False}
                 config.write_text(json.dumps({"storage": storage, "http": {"port": 0}}))
             return stack.enter_context(running_server(tmp_path, *(options or ("--workers", "2")), config=config))
 
@@ -86,6 +88,12 @@ def pulls(server: Server, name: str, reference: str) -> bool:
     return True
 
 
+def nothing_is_left(root: Path) -> bool:
+    """Tell whether there is neither an upload nor a temporary file; what a server does by itself passes."""
+    left = Audit(root).left
+    return not left["upload"] and not left["temporary file"]
+
+
 def detail(body: bytes) -> dict[str, Any]:
     """Return the detail of an error document, which has one error with reason and remedy."""
     (error,) = json.loads(body)["errors"]
@@ -97,6 +105,5 @@ def detail(body: bytes) -> dict[str, Any]:
 
 def worker(server: Server) -> int:
     """Return the only worker of a server."""
-    children = Path(f"/proc/{server.pid}/task/{server.pid}/children").read_text().split()
-    (found,) = (pid for pid in children if b"zot.jobs" not in Path(f"/proc/{pid}/cmdline").read_bytes())
-    return int(found)
+    (found,) = workers(server)
+    return found

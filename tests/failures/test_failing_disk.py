@@ -14,9 +14,19 @@ from pathlib import Path
 import pytest
 
 from scripts.crashes.audit import Audit
-from tests.failures.conftest import NewDisk, Start, detail, pulls, push_blob, push_image, put, worker
+from tests.failures.conftest import (
+    NewDisk,
+    Start,
+    detail,
+    nothing_is_left,
+    pulls,
+    push_blob,
+    push_image,
+    put,
+    worker,
+)
 from tests.images import digest_of, manifest
-from tests.servers import Server, wait_until
+from tests.servers import PATIENCE, Server, wait_until
 
 pytestmark = pytest.mark.e2e
 
@@ -39,11 +49,11 @@ def injected(server: Server, inject: str, log: Path) -> Iterator[None]:
     with subprocess.Popen(command, stderr=subprocess.DEVNULL) as tracer:
         try:
             # Every thread has to be there; a probe shows it.
-            wait_until(lambda: all(is_met(server) for _ in range(10)), "calls fail", 30)
+            wait_until(lambda: all(is_met(server) for _ in range(10)), "calls fail")
             yield
         finally:
             tracer.send_signal(signal.SIGINT)
-            tracer.wait(10)
+            tracer.wait(PATIENCE)
 
 
 def test_syncs_that_fail(start: Start, tmp_path: Path, need: Callable[..., str]) -> None:
@@ -94,9 +104,8 @@ def test_a_quota_that_is_used_up(call: str, start: Start, tmp_path: Path, need: 
         assert "Disk quota exceeded" in detail(answer)["reason"]
     assert server.request("GET", f"/v2/new/b/blobs/{digest_of(new)}")[0] == 404
     assert push_blob(server, "a", b"new") == put(server, "/v2/a/manifests/v2", other)[0] == 201
-    audit = Audit(server.root)
-    audit.check()
-    assert (audit.left["temporary file"], audit.left["upload"]) == (0, 0)
+    Audit(server.root).check()
+    wait_until(lambda: nothing_is_left(server.root), "no upload and no temporary file is left")
 
 
 @pytest.mark.parametrize("error", ["EIO", "EMFILE", "ENFILE"])

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from scripts.crashes.audit import Audit
-from tests.failures.conftest import NewDisk, Start, detail, pulls, push_blob, push_image, put
+from tests.failures.conftest import NewDisk, Start, detail, nothing_is_left, pulls, push_blob, push_image, put
 from tests.images import digest_of, manifest
 from tests.servers import Server, wait_until
 
@@ -22,14 +22,19 @@ NEW = b"new" * 50_000
 def take_all_space(where: Path) -> Path:
     """Write until nothing fits any more, not a single byte; returns what has to be removed to make room."""
     filler = where / "filler"
-    with filler.open("ab", buffering=0) as file:
-        for size in (1 << 20, 1 << 12, 1):
-            try:
-                while True:
-                    file.write(b"x" * size)
-                    os.fsync(file.fileno())
-            except OSError as error:
-                assert error.errno == errno.ENOSPC
+    written = 1
+    while written:
+        # What a file system had set aside for a file is there again when that is closed.
+        with filler.open("ab", buffering=0) as file:
+            before = file.tell()
+            for size in (1 << 20, 1 << 12, 1):
+                try:
+                    while True:
+                        file.write(b"x" * size)
+                        os.fsync(file.fileno())
+                except OSError as error:
+                    assert error.errno == errno.ENOSPC
+            written = file.tell() - before
     return filler
 
 
@@ -67,6 +72,7 @@ def test_no_space(kind: str, new_disk: NewDisk, start: Start) -> None:
     other = manifest(layers=(b"layer" * 20_000,), annotations={"note": "x" * 10_000})
     assert push_blob(server, "a", b"unneeded") == 201
     session = server.request("POST", "/v2/a/blobs/uploads/")[1]["location"]
+    wait_until(lambda: is_projected(disk.where / "root", body), "the index is written")
     filler = take_all_space(disk.where)
     for status, _, answer in refused(server, session, other):
         assert status == 507, answer
@@ -83,6 +89,7 @@ def test_no_inodes(new_disk: NewDisk, start: Start) -> None:
     server = start(disk)
     body = push_image(server, "a", "v1", "v2")
     assert push_blob(server, "a", b"unneeded") == 201
+    wait_until(lambda: is_projected(disk.where / "root", body), "the index is written")
     filler = take_all_inodes(disk.where)
     status, _, answer = server.request("POST", "/v2/a/blobs/uploads/")
     assert (status, "no inodes are left" in detail(answer)["reason"]) == (507, True)
@@ -93,6 +100,12 @@ def test_no_inodes(new_disk: NewDisk, start: Start) -> None:
         path.unlink()
     session = server.request("POST", "/v2/a/blobs/uploads/")[1]["location"]
     check_recovered(server, disk.where / "root", session, manifest(layers=()))
+
+
+def is_projected(root: Path, body: bytes) -> bool:
+    """Tell whether the leader has nothing to write any more, and so frees nothing."""
+    audit, expected = Audit(root), {(digest_of(body), "v1"), (digest_of(body), "v2")}
+    return not audit.left["mark"] and (root / "a/index.json").exists() and audit.index("a") == expected
 
 
 def check_pulls_and_deletes(server: Server, body: bytes) -> None:
@@ -115,4 +128,4 @@ def check_recovered(server: Server, root: Path, session: str, body: bytes) -> No
     audit = Audit(root)
     audit.check()
     audit.check_contents()
-    assert (audit.left["upload"], audit.left["temporary file"]) == (0, 0)
+    wait_until(lambda: nothing_is_left(root), "no upload and no temporary file is left")

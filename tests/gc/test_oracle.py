@@ -125,7 +125,7 @@ def test_exactly_what_the_model_says_goes(kind: str, cases: int, request: pytest
     went: Counter[Kind] = Counter()
     slow = kind == "moto"
 
-    @settings(max_examples=cases, deadline=None, suppress_health_check=list(HealthCheck))
+    @settings(max_examples=cases, suppress_health_check=list(HealthCheck))
     @example(happened=BUSY, policy=EAGER, later=1)
     @given(
         happened=many_events if slow else events,
@@ -167,7 +167,7 @@ def test_what_changed_is_enough_to_look_at(
     monkeypatch.setattr(remembering, "_WORTH", 1)
     ways: Counter[str] = Counter()
 
-    @settings(max_examples=CASES, deadline=None, suppress_health_check=list(HealthCheck))
+    @settings(max_examples=CASES, suppress_health_check=list(HealthCheck))
     @given(
         happened=events,
         policy=policies,

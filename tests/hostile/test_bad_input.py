@@ -15,9 +15,9 @@ from hypothesis import strategies as st
 
 from tests.hostile.wire import stored
 from tests.images import OCI_MANIFEST, digest_of, manifest
-from tests.servers import Server, running_server
+from tests.servers import PATIENCE, Server, running_server
 
-EXAMPLES = settings(max_examples=250, deadline=None)
+EXAMPLES = settings(max_examples=250)
 BLOB = b"0123456789"
 METHODS = st.sampled_from(["GET", "HEAD", "PUT", "POST", "PATCH", "DELETE", "OPTIONS", "BREW"])
 ODD = st.sampled_from(
@@ -42,7 +42,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 
 def send(server: Server, raw: bytes, method: str = "GET") -> tuple[int, dict[str, str], bytes]:
     """Send a request as raw bytes, and see that the connection goes on unless the answer ends it."""
-    with socket.create_connection(("127.0.0.1", server.port), timeout=20) as connection:
+    with socket.create_connection(("127.0.0.1", server.port), timeout=PATIENCE) as connection:
         connection.sendall(raw)
         answer = http.client.HTTPResponse(connection, method=method)
         answer.begin()
@@ -148,11 +148,11 @@ def test_uploads(server: Server, data: bytes, content_range: str, digest: str) -
     assert server.request("PATCH", where, b"x")[0] == 404
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(garbage=st.binary(min_size=1, max_size=200))
 def test_garbage(server: Server, garbage: bytes) -> None:
     """Bytes that are no request end their own connection at most."""
-    with closing(socket.create_connection(("127.0.0.1", server.port), timeout=20)) as connection:
+    with closing(socket.create_connection(("127.0.0.1", server.port), timeout=PATIENCE)) as connection:
         connection.sendall(garbage + b"\r\n\r\n")
         connection.shutdown(socket.SHUT_WR)
         answer = connection.recv(65536)
@@ -190,7 +190,7 @@ def test_garbage(server: Server, garbage: bytes) -> None:
 )
 def test_broken_framing(server: Server, raw: bytes) -> None:
     """A request whose framing lies is refused with an error document, and its connection ends."""
-    with closing(socket.create_connection(("127.0.0.1", server.port), timeout=20)) as connection:
+    with closing(socket.create_connection(("127.0.0.1", server.port), timeout=PATIENCE)) as connection:
         connection.sendall(raw)
         connection.shutdown(socket.SHUT_WR)
         answer = b""
@@ -204,7 +204,7 @@ def test_broken_framing(server: Server, raw: bytes) -> None:
 def test_too_long_is_read_no_further(server: Server) -> None:
     """A manifest that says it is too long is refused before it is sent; one of exactly 4 MiB is read."""
     head = b"PUT /v2/good/manifests/x HTTP/1.1\r\nHost: x\r\nContent-Type: " + OCI_MANIFEST.encode()
-    with closing(socket.create_connection(("127.0.0.1", server.port), timeout=20)) as connection:
+    with closing(socket.create_connection(("127.0.0.1", server.port), timeout=PATIENCE)) as connection:
         connection.sendall(head + b"\r\nContent-Length: 99999999999\r\n\r\n")
         assert connection.recv(100).startswith(b"HTTP/1.1 413")
     whole = b" " * (4 * 1024 * 1024)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import time
-
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
@@ -91,7 +89,7 @@ def test_a_body_that_breaks_off_is_refused(besieged: Server, path: str, body: by
 @pytest.mark.parametrize("body", BROKEN_BODIES.values(), ids=BROKEN_BODIES)
 def test_nothing_is_smuggled_after_a_broken_body(besieged: Server, body: bytes) -> None:
     """What follows a body that can't be read to its end is never taken for a request."""
-    with Wire(besieged, timeout=3) as wire:
+    with Wire(besieged) as wire:
         wire.send(MANIFEST_HEAD + body + DELETE_V1, then_end=True)
         while wire.answer() is not None:
             pass
@@ -113,12 +111,12 @@ def test_what_was_not_read_is_no_request(besieged: Server, unread: bytes) -> Non
 def test_a_refusal_comes_before_the_body(besieged: Server, unread: bytes) -> None:
     """Who asks before sending a large body (`Expect: 100-continue`) or waits learns of the refusal at once."""
     with Wire(besieged) as wire:
-        begun = time.monotonic()
         wire.send(unread)
         answer = wire.answer()
     assert answer is not None
+    # Who waited for the body would say in the end that it did not come: 408.
+    assert answer.status in (400, 404, 413, 415)
     is_refusal(answer, answer.status)
-    assert time.monotonic() - begun < 5
 
 
 @pytest.mark.parametrize("unread", UNREAD.values(), ids=UNREAD)
@@ -200,7 +198,7 @@ BASES = [
 ]
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400)
 @given(
     base=st.sampled_from(BASES),
     edits=st.lists(

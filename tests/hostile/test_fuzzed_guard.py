@@ -10,7 +10,7 @@ from urllib.parse import unquote_to_bytes
 
 import pytest
 from flask import Flask
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from werkzeug.test import Client, EnvironBuilder
 
@@ -79,7 +79,7 @@ def sent(app: Flask, method: str, target: str, headers: list[tuple[str, str]], b
     return answer.status_code, answer.get_data(), str(answer.headers)
 
 
-@settings(max_examples=CASES, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=CASES)
 @given(
     method=st.sampled_from(["GET", "GET", "GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "get", "MOVE"]),
     known=st.sampled_from([True, True, False]),

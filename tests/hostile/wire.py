@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 import json
+import os
 import socket
 from collections.abc import Mapping
 from pathlib import Path
@@ -11,7 +12,7 @@ from types import TracebackType
 from typing import NamedTuple, Self
 
 from tests.images import OCI_MANIFEST, digest_of, manifest
-from tests.servers import Server
+from tests.servers import PATIENCE, Server, wait_until
 
 BLOB = b"0123456789"
 PING = b"GET /v2/ HTTP/1.1\r\nHost: x\r\n\r\n"
@@ -28,8 +29,8 @@ class Answer(NamedTuple):
 class Wire:
     """One TCP connection to a server."""
 
-    def __init__(self, server: Server, timeout: float = 10) -> None:
-        self.socket = socket.create_connection(("127.0.0.1", server.port), timeout=timeout)
+    def __init__(self, server: Server) -> None:
+        self.socket = socket.create_connection(("127.0.0.1", server.port), timeout=PATIENCE)
 
     def __enter__(self) -> Self:
         return self
@@ -115,10 +116,20 @@ def push_image(server: Server, name: str, tag: str = "v1") -> bytes:
 
 
 def stored(root: Path) -> list[str]:
-    """Return what is stored, but for what a server does by itself: index.json, marks, locks, statistics, jobs."""
+    """Return what is stored, but for what a server does by itself: index.json, marks, locks, statistics, jobs.
+
+    What is just being written is waited for.
+    """
     own = ("index.json", "oci-layout")
     gathered = ("locks", "statistics", "changed", "waiting", "jobs")
     by_itself = ("dirty", "projecting", "generations", "replaced", "led", "leading", *gathered)
     passing = tuple(f"_zot-blobs/{kind}" for kind in by_itself)
-    found = (str(path.relative_to(root)) for path in root.rglob("*") if path.is_file() and path.name not in own)
-    return sorted(path for path in found if not path.startswith(passing))
+    found: list[str] = []
+
+    def is_quiet() -> bool:
+        files = ((os.path.relpath(where, root), name) for where, _, names in os.walk(root) for name in names)
+        found[:] = sorted(os.path.join(where, name) for where, name in files if name not in own)
+        return not any(path.startswith("_zot-blobs/tmp/") for path in found)
+
+    wait_until(is_quiet, f"nothing is being written in {root}")
+    return [path for path in found if not path.startswith(passing)]

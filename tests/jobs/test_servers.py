@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from tests.images import OCI_INDEX, index
-from tests.servers import Server, completed, running_server, wait_until
+from tests.servers import Server, completed, leaders, running_server, wait_until
 from tests.services import S3Server
 from zot.config import Config
 from zot.jobs import records
@@ -48,12 +48,6 @@ def runs(storage: Storage) -> list[Record]:
     return [one for one in reversed(list(records.newest(storage, "gc"))) if one.ended]
 
 
-def leaders(server: Server) -> list[int]:
-    """Return the leader processes of a server."""
-    children = Path(f"/proc/{server.pid}/task/{server.pid}/children").read_text().split()
-    return [int(pid) for pid in children if b"zot.jobs.leader" in Path(f"/proc/{pid}/cmdline").read_bytes()]
-
-
 def push(server: Server, number: int) -> None:
     """Push an image to the tag `t`, so that what had it before is garbage."""
     body = index(annotations={"number": str(number)})
@@ -73,17 +67,17 @@ def test_one_runs_at_a_time_and_the_other_takes_over(config: Path, storage: Stor
     (tmp_path / "one").mkdir()
     (tmp_path / "two").mkdir()
     with running_server(tmp_path / "one", "--workers", "1", config=config) as leading:
-        wait_until(lambda: runs(storage), "it leads", 60)
+        wait_until(lambda: runs(storage), "it leads")
         with running_server(tmp_path / "two", "--workers", "1", config=config) as other:
             for number in range(3):
                 push(other, number)
-            wait_until(lambda: collected(storage) == 2, "both went", 60)
+            wait_until(lambda: collected(storage) == 2, "both went")
             first = runs(storage)[-1].process
             for pid in [*leaders(leading), leading.pid]:
                 os.kill(pid, signal.SIGKILL)
             begun = time.monotonic()
             push(other, 3)
-            wait_until(lambda: collected(storage) == 3, "the other server leads", 60)
+            wait_until(lambda: collected(storage) == 3, "the other server leads")
             print(f"taken over after {time.monotonic() - begun:.1f} s")
             done = runs(storage)
             assert done[-1].process != first
@@ -102,11 +96,11 @@ def test_a_server_on_another_machine_takes_over(
     (tmp_path / "two").mkdir()
     machine = [need("unshare"), "--pid", "--fork", "--mount-proc", "--kill-child=SIGKILL"]
     with running_server(tmp_path / "one", "--workers", "1", config=config, before=machine) as leading:
-        wait_until(lambda: runs(storage), "it leads", 60)
+        wait_until(lambda: runs(storage), "it leads")
         with running_server(tmp_path / "two", "--workers", "1", config=config) as other:
             push(other, 1)
             push(other, 2)
-            wait_until(lambda: collected(storage) == 1, "it collects", 60)
+            wait_until(lambda: collected(storage) == 1, "it collects")
             leading.process.kill()
             begun = time.monotonic()
             push(other, 3)

@@ -11,6 +11,7 @@ import pytest
 
 from tests.images import DOCKER_MANIFEST, OCI_INDEX, OCI_MANIFEST, descriptor, digest_of, index, manifest
 from tests.layouts import REF_NAME, LayoutWriter, tags_of
+from tests.servers import wait_until
 from zot.errors import NameUnknown, Unavailable
 from zot.oci import digest as digests
 from zot.oci import manifest as oci_manifest
@@ -238,13 +239,10 @@ def test_few_wait_for_an_adoption(store: Store, layout: LayoutWriter) -> None:
     with store.storage.lock(paths.layout_lock("a/b"), shared=False):
         for thread in threads:
             thread.start()
-        for thread in threads[:]:
-            thread.join(0.2)
-            if done.count("later") == 12:
-                break
+        wait_until(lambda: len(done) == 12, "more are told to come again")
         assert done == ["later"] * 12
     for thread in threads:
-        thread.join(10)
+        thread.join()
     assert done.count(True) == 8
 
 

@@ -6,7 +6,6 @@ import json
 import os
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -21,7 +20,7 @@ from scripts.benchmark.load import drive, one
 from scripts.benchmark.runs import Effort, Measured, measure, plans
 from scripts.benchmark.targets import Target
 from scripts.benchmark.wire import KEPT, Answer, BadAnswerError, Reader, request
-from tests.servers import running_server
+from tests.servers import PATIENCE, running_server, wait_until
 
 
 @pytest.fixture
@@ -31,7 +30,7 @@ def files() -> Iterator[Target]:
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as server:
         assert server.stdout is not None
         yield Target("files", "127.0.0.1", int(server.stdout.readline()), server.pid)
-        server.communicate(timeout=10)
+        server.communicate(timeout=PATIENCE)
     assert server.returncode == 0
 
 
@@ -230,10 +229,7 @@ def test_nothing_is_left_running(tmp_path: Path) -> None:
         members = processes.tree(target.pid)
         assert len(members) == 2
         one(target.host, target.port, request("GET", "/v2/", 200))
-    deadline = time.monotonic() + 5
-    while time.monotonic() < deadline and any(_runs(pid) for pid in members):
-        time.sleep(0.01)
-    assert not any(_runs(pid) for pid in members)
+    wait_until(lambda: not any(_runs(pid) for pid in members), "both have ended")
 
 
 def _runs(pid: int) -> bool:

@@ -174,12 +174,10 @@ def test_the_token_server_gets_a_new_key(tmp_path: Path) -> None:
 
         assert believed() == [{200}, {401}]
         # This comes first, while it is known what each worker has read: one that nobody asks reads nothing.
-        replace(file, b"no key at all")
-        hang_up(server)
+        hang_up(server, lambda: replace(file, b"no key at all"))
         assert believed() == [{200}, {401}]
         assert "token.pem" in server.log.read_text()
-        replace(file, old.public_pem + new.public_pem)
-        hang_up(server)
+        hang_up(server, lambda: replace(file, old.public_pem + new.public_pem))
         assert believed() == [{200}, {200}]
         replace(file, new.public_pem)
         assert believed() == [{401}, {200}]

@@ -35,9 +35,12 @@ def test_a_rate_holds_over_all_workers(tmp_path: Path) -> None:
         allowed = 40 + 40 * (time.monotonic() - began)
         assert 40 <= served <= allowed * 1.05 + 1
         time.sleep(1)
-        assert [server.request("POST", "/v2/a/blobs/uploads/")[0] for _ in range(3)] == [202, 202, 429]
-        config.write_bytes(written(tmp_path, http={"port": 0}))
-        hang_up(server)
+        began = time.monotonic()
+        posts = [server.request("POST", "/v2/a/blobs/uploads/")[0] for _ in range(30)]
+        assert posts[:2] == [202, 202]
+        assert posts.count(202) <= (2 + 2 * (time.monotonic() - began)) * 1.05 + 1
+        assert set(posts) <= {202, 429}
+        hang_up(server, lambda: config.write_bytes(written(tmp_path, http={"port": 0})))
         assert {server.request("POST", "/v2/a/blobs/uploads/")[0] for _ in range(60)} == {202}
 
 
@@ -49,9 +52,13 @@ def test_a_refused_push_is_told_so(tmp_path: Path, secure: bool) -> None:
     content = b"x" * (8 * 1024 * 1024)
     where = f"/v2/a/blobs/uploads/?digest={digest_of(content)}"
     with running_server(tmp_path, settings={"http": http}, authority=authority.file if secure else None) as server:
-        statuses = {server.request("POST", where, content)[0] for _ in range(12)}
-        assert 429 in statuses
-        assert statuses <= {201, 429}
+        refused = 0
+        while refused < 6:
+            # What was allowed in this second.
+            server.request("GET", "/v2/")
+            status = server.request("POST", where, content)[0]
+            assert status in (201, 429)
+            refused += status == 429
 
 
 @pytest.mark.parametrize("secure", [False, True], ids=["plain", "TLS"])
@@ -79,10 +86,10 @@ def test_silence_has_two_limits(tmp_path: Path) -> None:
     settings = {"http": {"port": 0, "readTimeout": "1500ms", "writeTimeout": "1h"}}
     with (
         running_server(tmp_path, settings=settings) as server,
-        socket.create_connection(("127.0.0.1", server.port), timeout=20) as connection,
+        socket.create_connection(("127.0.0.1", server.port), timeout=40) as connection,
     ):
-        connection.sendall(b"GET /v2/ HT")
         began = time.monotonic()
+        connection.sendall(b"GET /v2/ HT")
         while connection.recv(4096):
             pass
         assert time.monotonic() - began > 1

@@ -119,8 +119,7 @@ def test_keys_that_sign_sessions(tmp_path: Path) -> None:
         assert answers(server, first) == {200}
     with running_server(tmp_path, "--workers", "3", config=config) as server:
         assert answers(server, first) == {200}
-        replace(keys, b'{"hashKey": "two-key-of-thirty-two-characters"}')
-        hang_up(server)
+        hang_up(server, lambda: replace(keys, b'{"hashKey": "two-key-of-thirty-two-characters"}'))
         assert answers(server, first) == {401}
         assert answers(server, begin(server)) == {200}
         assert "-key-of-thirty" not in server.log.read_text()

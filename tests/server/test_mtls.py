@@ -17,7 +17,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID
 from tests.auth.certificates import ClientAuthority, Issued
 from tests.certificates import Authority, replace
 from tests.server.test_logins import write_users
-from tests.servers import Server, running_server
+from tests.servers import PATIENCE, Server, running_server
 
 POLICY = {
     "repositories": {
@@ -47,7 +47,9 @@ class Site:
         with_certificate = ssl.create_default_context(cafile=self.servers.file)
         if shown is not None:
             with_certificate.load_cert_chain(*shown.files(self.directory))
-        connection = http.client.HTTPSConnection("127.0.0.1", self.server.port, timeout=20, context=with_certificate)
+        connection = http.client.HTTPSConnection(
+            "127.0.0.1", self.server.port, timeout=PATIENCE, context=with_certificate
+        )
         try:
             connection.request(method, path, headers=headers)
             answer = connection.getresponse()
@@ -137,7 +139,7 @@ def test_a_remembered_connection_does_not_outlive_a_revocation(site: Site) -> No
 
     def connect(session: ssl.SSLSession | None) -> ssl.SSLSession | None:
         with (
-            socket.create_connection(("127.0.0.1", site.server.port), timeout=10) as plain,
+            socket.create_connection(("127.0.0.1", site.server.port), timeout=PATIENCE) as plain,
             resuming.wrap_socket(plain, server_hostname="127.0.0.1", session=session) as connection,
         ):
             return connection.session

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import http.client
 import json
-import socket
 import subprocess
 import sys
 import time
@@ -19,7 +18,8 @@ import pytest
 from tests.auth.tokens import Signer
 from tests.provider import CLIENT, SECRET, FakeProvider, provider
 from tests.server.test_logins import basic
-from tests.servers import Server, environment, running_server
+from tests.servers import PATIENCE, Server, environment, running_server
+from tests.services import free_port
 
 POLICY = {
     "repositories": {
@@ -42,7 +42,7 @@ class Browser:
     ) -> tuple[int, dict[str, str], bytes]:
         """Send one request with the cookies."""
         parts = urlsplit(url)
-        connection = http.client.HTTPConnection(parts.netloc, timeout=20)
+        connection = http.client.HTTPConnection(parts.netloc, timeout=PATIENCE)
         if self.cookies:
             headers["Cookie"] = "; ".join(f"{name}={value}" for name, value in self.cookies.items())
         try:
@@ -81,16 +81,8 @@ def idp() -> Iterator[FakeProvider]:
         yield running
 
 
-def free_port() -> int:
-    """Return a port that is free now; the provider must know where to lead back to before the server runs."""
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        port: int = found.getsockname()[1]
-        return port
-
-
 def settings(idp: FakeProvider, **http: Any) -> dict[str, Any]:
-    """Return a configuration with every provider."""
+    """Return a configuration with every provider, who must know where to lead back to before the server runs."""
     client = {"clientid": CLIENT, "clientsecret": SECRET}
     by_issuer = {**client, "issuer": idp.url, "scopes": ["openid", "email", "groups"]}
     github = {

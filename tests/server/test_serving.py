@@ -8,13 +8,16 @@ import signal
 import socket
 import threading
 import time
+from collections.abc import Callable
 from contextlib import ExitStack, closing
 from pathlib import Path
 
 import pytest
 
 from tests.images import OCI_MANIFEST, digest_of, manifest
-from tests.servers import Server, running_server, wait_until
+from tests.pace import Pace, keep_pace
+from tests.servers import PATIENCE, Server, leaders, running_server, wait_until
+from tests.services import listens
 
 
 def begin_upload(server: Server, name: str = "a") -> str:
@@ -31,14 +34,16 @@ def push_image(server: Server, name: str, tag: str) -> bytes:
     return body
 
 
-def send_slowly(server: Server, path: str, body: bytes, pause: float, pieces: int) -> socket.socket:
+def send_slowly(
+    server: Server, path: str, body: bytes, pause: float, pieces: int, rest: Callable[[float], None] = time.sleep
+) -> socket.socket:
     """Begin a PATCH on a raw connection and send most of its body with pauses."""
-    connection = socket.create_connection(("127.0.0.1", server.port), timeout=30)
+    connection = socket.create_connection(("127.0.0.1", server.port), timeout=PATIENCE)
     connection.sendall(f"PATCH {path} HTTP/1.1\r\nHost: x\r\nContent-Length: {len(body)}\r\n\r\n".encode())
     step = len(body) // pieces
     for number in range(pieces - 1):
         connection.sendall(body[number * step : (number + 1) * step])
-        time.sleep(pause)
+        rest(pause)
     return connection
 
 
@@ -65,15 +70,6 @@ def test_a_killed_leader_comes_back(server: Server) -> None:
     assert leaders(server) != [leader]
 
 
-def leaders(server: Server) -> list[int]:
-    """Return the leader processes of a server."""
-    found = []
-    for child in Path(f"/proc/{server.pid}/task/{server.pid}/children").read_text().split():
-        if b"zot.jobs.leader" in Path(f"/proc/{child}/cmdline").read_bytes():
-            found.append(int(child))
-    return found
-
-
 def is_running(pid: int) -> bool:
     """Tell whether a process goes on; one that only waits for its new parent to take note of its end does not."""
     try:
@@ -91,7 +87,7 @@ def test_nothing_outlives_a_killed_master(tmp_path: Path) -> None:
         children = [int(pid) for pid in Path(f"/proc/{server.pid}/task/{server.pid}/children").read_text().split()]
         server.process.kill()
         server.process.wait()
-        wait_until(lambda: not any(map(is_running, children)), "all children ended", 30)
+        wait_until(lambda: not any(map(is_running, children)), "all children ended")
     with running_server(tmp_path) as server:
         assert server.request("GET", "/v2/a/manifests/v1")[2] == manifest()
 
@@ -111,10 +107,13 @@ def test_an_upload_goes_on_after_a_restart(tmp_path: Path) -> None:
 def test_a_transfer_may_take_longer_than_the_idle_time(tmp_path: Path) -> None:
     """An upload that goes on slowly succeeds, however long it takes altogether."""
     with running_server(tmp_path, "--idle-timeout", "1") as server:
-        where = begin_upload(server)
-        with send_slowly(server, where, b"x" * 1000, pause=0.4, pieces=8) as connection:
-            connection.sendall(b"x" * 125)
-            assert connection.recv(1000).startswith(b"HTTP/1.1 202")
+
+        def upload(pace: Pace) -> None:
+            with send_slowly(server, begin_upload(server), b"x" * 1000, 0.4, 8, pace.rest) as connection:
+                connection.sendall(b"x" * 125)
+                assert connection.recv(1000).startswith(b"HTTP/1.1 202")
+
+        keep_pace(0.8, upload)
 
 
 @pytest.mark.parametrize("begun", ["", "GET /v2/ HT", "GET /v2/ HTTP/1.1\r\nHost: x\r\n", "PATCH"])
@@ -123,13 +122,13 @@ def test_a_silent_client_is_dropped(tmp_path: Path, begun: str) -> None:
     with running_server(tmp_path, "--idle-timeout", "1") as server:
         if begun == "PATCH":
             begun = f"PATCH {begin_upload(server)} HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\nhalf"
-        with socket.create_connection(("127.0.0.1", server.port), timeout=20) as connection:
-            connection.sendall(begun.encode())
+        with socket.create_connection(("127.0.0.1", server.port), timeout=40) as connection:
             began = time.monotonic()
+            connection.sendall(begun.encode())
             answer = b""
             while piece := connection.recv(4096):
                 answer += piece
-            assert 0.5 < time.monotonic() - began < 15
+            assert time.monotonic() - began > 0.5
             assert not answer or answer.startswith((b"HTTP/1.1 408", b"HTTP/1.1 400"))
 
 
@@ -140,16 +139,22 @@ def test_a_reader_that_takes_nothing_is_dropped(tmp_path: Path) -> None:
         digest = digest_of(content)
         assert server.request("POST", f"/v2/a/blobs/uploads/?digest={digest}", content)[0] == 201
         head = f"GET /v2/a/blobs/{digest} HTTP/1.1\r\nHost: x\r\n\r\n".encode()
-        with socket.create_connection(("127.0.0.1", server.port), timeout=30) as slow:
-            slow.sendall(head)
-            got = 0
-            while got < len(content):
-                got += len(slow.recv(1024 * 1024))
-                time.sleep(0.12)
-        with socket.create_connection(("127.0.0.1", server.port), timeout=30) as stalled:
+
+        def read(pace: Pace) -> None:
+            with socket.create_connection(("127.0.0.1", server.port), timeout=PATIENCE) as slow:
+                slow.sendall(head)
+                got = 0
+                while got < len(content):
+                    piece = slow.recv(1024 * 1024)
+                    assert piece
+                    got += len(piece)
+                    pace.rest(0.12)
+
+        keep_pace(1, read)
+        with socket.create_connection(("127.0.0.1", server.port), timeout=PATIENCE) as stalled:
             stalled.sendall(head)
             wait_until(lambda: connections(server), "the transfer has begun")
-            wait_until(lambda: not connections(server), "the connection is gone", 30)
+            wait_until(lambda: not connections(server), "the connection is gone")
 
 
 def connections(server: Server) -> int:
@@ -165,10 +170,10 @@ def test_a_transfer_under_way_is_finished_at_the_end(tmp_path: Path) -> None:
         where = begin_upload(server)
         with send_slowly(server, where, b"x" * 1000, pause=0.1, pieces=4) as connection:
             server.process.send_signal(signal.SIGTERM)
-            time.sleep(0.5)
+            wait_until(lambda: not listens(server.port), "the end has begun")
             connection.sendall(b"x" * 250)
             assert connection.recv(1000).startswith(b"HTTP/1.1 202")
-        assert server.process.wait(30) == 0
+        assert server.process.wait(PATIENCE) == 0
 
 
 def test_waiting_for_transfers_is_bounded(tmp_path: Path) -> None:
@@ -178,7 +183,8 @@ def test_waiting_for_transfers_is_bounded(tmp_path: Path) -> None:
         with send_slowly(server, where, b"x" * 1000, pause=0.1, pieces=4):
             began = time.monotonic()
             server.stop()
-            assert time.monotonic() - began < 15
+            # The default is 30 seconds.
+            assert time.monotonic() - began < 30
 
 
 def test_a_connection_is_kept(shared_server: Server) -> None:
@@ -203,9 +209,9 @@ def test_clients_that_do_not_close_hold_nobody_up(tmp_path: Path) -> None:
     """Clients that ask for the connection's end and then leave it open don't keep a worker from its other clients."""
     with running_server(tmp_path, "--workers", "1") as server, ExitStack() as held:
         for _ in range(20):
-            connection = held.enter_context(socket.create_connection(("127.0.0.1", server.port), timeout=30))
+            connection = held.enter_context(socket.create_connection(("127.0.0.1", server.port), timeout=PATIENCE))
             connection.sendall(b"GET /v2/ HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
-        with closing(server.connect(timeout=10)) as other:
+        with closing(server.connect(timeout=40)) as other:
             for _ in range(10):
                 other.request("GET", "/v2/")
                 assert other.getresponse().read() == b"{}"
@@ -215,7 +221,7 @@ def test_pipelined_requests_are_all_answered(shared_server: Server) -> None:
     """What a client sends behind an upload's body is the next request, and is not lost."""
     where = begin_upload(shared_server)
     request = f"PATCH {where} HTTP/1.1\r\nHost: x\r\nContent-Length: 4\r\n\r\nbody".encode()
-    with socket.create_connection(("127.0.0.1", shared_server.port), timeout=10) as connection:
+    with socket.create_connection(("127.0.0.1", shared_server.port), timeout=PATIENCE) as connection:
         connection.sendall(request + request + b"GET /v2/ HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
         answer = b""
         while piece := connection.recv(65536):

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from tests.images import digest_of
-from tests.server.test_serving import leaders, push_image
-from tests.servers import Server, running_server, wait_until
+from tests.server.test_serving import push_image
+from tests.servers import Server, leaders, running_server, wait_until
 from tests.services import moto
 
 

@@ -11,7 +11,7 @@ import ssl
 import subprocess
 import termios
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -21,7 +21,8 @@ import pytest
 
 from tests.certificates import Authority, replace
 from tests.images import digest_of
-from tests.servers import Server, completed, environment, running_server, wait_until, workers, zot
+from tests.pace import Pace, keep_pace
+from tests.servers import PATIENCE, Server, completed, environment, running_server, wait_until, workers, zot
 
 
 @pytest.fixture
@@ -42,7 +43,7 @@ def serial(server: Server) -> str:
     """Return the serial number of the certificate that a new connection is shown."""
     trusting = ssl.create_default_context(cafile=server.authority)
     with (
-        socket.create_connection(("127.0.0.1", server.port), timeout=10) as plain,
+        socket.create_connection(("127.0.0.1", server.port), timeout=PATIENCE) as plain,
         trusting.wrap_socket(plain, server_hostname="127.0.0.1") as connection,
     ):
         found = connection.getpeercert()
@@ -90,7 +91,7 @@ def test_pipelined_requests_are_all_answered(server: Server) -> None:
     """Requests that arrive in one TLS record, which the kernel shows once, are answered one after the other."""
     trusting = ssl.create_default_context(cafile=server.authority)
     with (
-        socket.create_connection(("127.0.0.1", server.port), timeout=10) as plain,
+        socket.create_connection(("127.0.0.1", server.port), timeout=PATIENCE) as plain,
         trusting.wrap_socket(plain, server_hostname="127.0.0.1") as connection,
     ):
         filler = f"X-Filler: {'x' * 3000}\r\n"
@@ -107,7 +108,9 @@ def test_new_versions_are_spoken(server: Server, version: ssl.TLSVersion) -> Non
     """A client may speak TLS 1.2 or 1.3."""
     trusting = ssl.create_default_context(cafile=server.authority)
     trusting.minimum_version = trusting.maximum_version = version
-    with closing(http.client.HTTPSConnection("127.0.0.1", server.port, timeout=10, context=trusting)) as connection:
+    with closing(
+        http.client.HTTPSConnection("127.0.0.1", server.port, timeout=PATIENCE, context=trusting)
+    ) as connection:
         connection.request("GET", "/v2/")
         assert connection.getresponse().status == 200
 
@@ -118,7 +121,7 @@ def test_old_versions_are_refused(server: Server) -> None:
     trusting.set_ciphers("ALL:@SECLEVEL=0")
     with pytest.warns(DeprecationWarning, match="TLSv1_1"):
         trusting.minimum_version = trusting.maximum_version = ssl.TLSVersion.TLSv1_1
-    connection = http.client.HTTPSConnection("127.0.0.1", server.port, timeout=10, context=trusting)
+    connection = http.client.HTTPSConnection("127.0.0.1", server.port, timeout=PATIENCE, context=trusting)
     with closing(connection), pytest.raises(ssl.SSLError, match="VERSION"):
         connection.request("GET", "/v2/")
     wait_until(lambda: "TLS connection failed" in server.log.read_text(), "the refusal is logged")
@@ -126,7 +129,7 @@ def test_old_versions_are_refused(server: Server) -> None:
 
 def test_plain_http_is_told_so(server: Server) -> None:
     """A request in plain HTTP gets an error document that says what to do, and no traceback is logged."""
-    connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=10)
+    connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=PATIENCE)
     connection.request("GET", "/v2/")
     answer = connection.getresponse()
     assert answer.status == 400
@@ -140,7 +143,7 @@ def test_a_client_that_shakes_no_hands_is_dropped(tmp_path: Path, authority: Aut
     settings = {"http": {"port": 0, "tls": authority.tls}}
     with (
         running_server(tmp_path, "--idle-timeout", "1", settings=settings) as server,
-        socket.create_connection(("127.0.0.1", server.port), timeout=20) as connection,
+        socket.create_connection(("127.0.0.1", server.port), timeout=40) as connection,
     ):
         connection.sendall(begun)
         while connection.recv(4096):
@@ -152,15 +155,22 @@ def test_a_silent_client_is_dropped(tmp_path: Path, authority: Authority) -> Non
     settings = {"http": {"port": 0, "tls": authority.tls}}
     with running_server(tmp_path, "--idle-timeout", "1", settings=settings, authority=authority.file) as server:
         where = server.request("POST", "/v2/a/blobs/uploads/")[1]["location"]
-        for pauses, status in (([0.4] * 6, 202), ([20.0], 408)):
-            with closing(server.connect()) as connection:
+
+        def send(pieces: int, rest: Callable[[float], None]) -> int:
+            with closing(server.connect(timeout=40)) as connection:
                 connection.putrequest("PATCH", where)
-                connection.putheader("Content-Length", str(100 * len(pauses) + 100))
+                connection.putheader("Content-Length", "700")
                 connection.endheaders(b"x" * 100)
-                for pause in pauses if status == 202 else []:
-                    time.sleep(pause)
+                for _ in range(pieces):
+                    rest(0.4)
                     connection.send(b"x" * 100)
-                assert connection.getresponse().status == status
+                return connection.getresponse().status
+
+        def whole(pace: Pace) -> None:
+            assert send(6, pace.rest) == 202
+
+        keep_pace(0.8, whole)
+        assert send(0, time.sleep) == 408
 
 
 def test_a_renewed_certificate_is_taken(server: Server, authority: Authority) -> None:
@@ -239,7 +249,7 @@ def test_what_is_wrong_at_start_is_said_in_one_line(
         terminal, other = os.openpty()
         done = subprocess.run(
             zot(*arguments), cwd=tmp_path, env=environment(), capture_output=True, text=True, check=False, stdin=other,
-            preexec_fn=partial(_controlled_by, other), timeout=60,
+            preexec_fn=partial(_controlled_by, other), timeout=PATIENCE,
         )  # fmt: skip
         os.close(terminal)
         os.close(other)

@@ -8,9 +8,10 @@ import uuid
 from collections.abc import Callable
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.servers import PATIENCE
 from zot.storage.protocol import Busy, Idle, NotFound, Storage
 
 SHARED = "s/content"
@@ -321,7 +322,7 @@ def test_list_sees_every_change_at_once(storage: Storage) -> None:
     assert "07" not in list(storage.list("l"))
 
 
-@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=30)
 @given(names=st.sets(st.from_regex(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,10}", fullmatch=True), max_size=12), data=st.data())
 def test_list_is_sorted_by_bytes_and_begins_after(storage: Storage, names: set[str], data: st.DataObject) -> None:
     """Listing gives each name once in byte order, from the first after a name that need not be there."""
@@ -334,7 +335,7 @@ def test_list_is_sorted_by_bytes_and_begins_after(storage: Storage, names: set[s
 
 def test_shared_holders_do_not_wait_for_each_other(storage: Storage) -> None:
     """Two shared holders are inside at once; an exclusive one is alone."""
-    inside = threading.Barrier(2, timeout=5)
+    inside = threading.Barrier(2, timeout=PATIENCE)
 
     def share() -> None:
         with storage.lock("kind/a", shared=True):
@@ -370,7 +371,7 @@ def test_a_stream_of_shared_holders_does_not_starve_an_exclusive_one(storage: St
     with storage.lock("kind/a", shared=False):
         done.set()
     for thread in threads:
-        thread.join(5)
+        thread.join(PATIENCE)
     assert not any(thread.is_alive() for thread in threads)
 
 
@@ -388,7 +389,7 @@ def run(functions: list[Callable[[], None]]) -> None:
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(20)
+        thread.join()
     if failures:
         raise failures[0]
 

@@ -216,7 +216,7 @@ def test_locks_hold_between_processes(disk: Filesystem, tmp_path: Path) -> None:
         assert other.stdout.readline() == b"held\n"
         assert not _can_take(tmp_path)
         other.kill()
-        other.wait(10)
+        other.wait()
         with disk.lock("kind/a", shared=True):
             pass
     finally:

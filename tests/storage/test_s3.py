@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from tests.faults import Fault, FaultProxy, fault_proxy
+from tests.servers import PATIENCE
 from tests.services import ACCESS_KEY, SECRET_KEY, S3Server
 from tests.storage.conftest import REAL
 from zot.errors import StartupError
@@ -429,7 +430,7 @@ def test_no_update_is_lost_in_a_storm_of_conflicts(servers: Servers, proxy: Faul
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(60)
+        thread.join()
     assert through.read("d/number") == b"30"
     with through.lock("kind/a", shared=False):
         pass
@@ -544,7 +545,7 @@ def test_a_lock_is_renewed(servers: Servers, monkeypatch: pytest.MonkeyPatch) ->
     for shared in (True, False):
         changed.clear()
         with driver.lock("kind/a", shared=shared):
-            assert changed.wait(5)
+            assert changed.wait(PATIENCE)
     assert everything(driver) == set()
 
 
@@ -554,7 +555,7 @@ def test_a_forked_process_has_connections_of_its_own(servers: Servers) -> None:
     driver.write("x", b"one")
     made = multiprocessing.get_context("fork").Process(target=_is_alone, args=(driver,))
     made.start()
-    made.join(20)
+    made.join(PATIENCE)
     assert made.exitcode == 0
     assert driver.read("x") == b"one"
 
