@@ -7,7 +7,7 @@ from urllib.parse import urljoin
 
 import requests
 
-_SECONDS = 30
+from tests.servers import PATIENCE
 
 
 class _FirstForm(HTMLParser):
@@ -43,7 +43,7 @@ class FormBrowser:
 
     def go(self, url: str) -> requests.Response:
         """Open a page."""
-        self.page = self.session.get(url, timeout=_SECONDS)
+        self.page = self.session.get(url, timeout=PATIENCE)
         return self.page
 
     def submit(self, **fields: str) -> requests.Response:
@@ -52,5 +52,5 @@ class FormBrowser:
         assert form.action is not None, self.page.text
         assert fields.keys() <= form.fields.keys(), form.fields
         where = urljoin(self.page.url, form.action)
-        self.page = self.session.post(where, {**form.fields, **fields}, timeout=_SECONDS)
+        self.page = self.session.post(where, {**form.fields, **fields}, timeout=PATIENCE)
         return self.page

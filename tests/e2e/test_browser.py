@@ -12,7 +12,7 @@ import pytest
 
 from tests.e2e.conftest import Run, as_root
 from tests.oidc import OidcProvider, oidc_provider
-from tests.servers import Server, running_server
+from tests.servers import PATIENCE, Server, running_server
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page, Response
@@ -52,7 +52,7 @@ def page(need: Callable[..., str], need_module: Callable[..., ModuleType]) -> It
     with playwright.sync_playwright() as driver:
         browser = driver.chromium.launch(executable_path=need("chromium"), args=FLAGS)
         page: Page = browser.new_page()
-        page.set_default_timeout(30_000)
+        page.set_default_timeout(PATIENCE * 1000)
         yield page
         browser.close()
 

@@ -73,7 +73,9 @@ def test_a_job_of_the_schedule(tmp_path: Path) -> None:
         line = ("zot retention", "DELETE", "/v2/kept/a/manifests/other", "deleted")
         wait_until(lambda: line in changes(tmp_path), "retention is audited")
         assert (tmp_path / "audit").exists()
-        assert {one["by"] for one in lines(tmp_path / "audit") if one["message"] == "change"} == {"schedule"}
+        # A job that began before may write to the old file for a second.
+        written = [*lines(tmp_path / "audit"), *lines(tmp_path / "audit.1")]
+        assert {one["by"] for one in written if one["message"] == "change"} == {"schedule"}
 
 
 def test_commands(server: Server, tmp_path: Path) -> None:

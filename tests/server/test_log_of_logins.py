@@ -12,6 +12,7 @@ from typing import Any
 import bcrypt
 import pytest
 
+from tests.certificates import replace
 from tests.images import digest_of
 from tests.server.test_logs import lines
 from tests.servers import Server, completed, running_server, wait_until
@@ -103,9 +104,10 @@ def test_why_a_login_was_refused(server: Server, tmp_path: Path) -> None:
 
 def test_who_was_tried_too_often(server: Server, tmp_path: Path) -> None:
     """Also the line of a login that is put off by 429 names who was tried; a request without a login names nobody."""
-    answers = [server.request("GET", "/v2/", headers=login("mallory", "x")) for _ in range(11)]
-    assert answers[-1][0] == 429
-    assert request_line(tmp_path, answers[-1][1]["x-request-id"])["triedUser"] == "mallory"
+    # On a slow machine some are allowed meanwhile.
+    answers = (server.request("GET", "/v2/", headers=login("mallory", "x")) for _ in range(1000))
+    refused = next(headers for status, headers, _ in answers if status == 429)
+    assert request_line(tmp_path, refused["x-request-id"])["triedUser"] == "mallory"
     anonymous = server.request("GET", "/v2/")
     assert "triedUser" not in request_line(tmp_path, anonymous[1]["x-request-id"])
 
@@ -142,7 +144,7 @@ def test_reloads_are_audited(tmp_path: Path) -> None:
     config, log = tmp_path / "config.json", {"audit": str(tmp_path / "audit")}
 
     def write(**more: object) -> None:
-        config.write_text(json.dumps(completed(tmp_path / "root", {"log": log | more})))
+        replace(config, json.dumps(completed(tmp_path / "root", {"log": log | more})).encode())
 
     def reloads() -> list[dict[str, Any]]:
         return [line for line in lines(tmp_path / "audit") if line["action"] == "RELOAD"]
