@@ -27,6 +27,10 @@ class FakeProvider:
 
     def __init__(self, url: str) -> None:
         self.url = url
+        self.reset()
+
+    def reset(self) -> None:
+        """Be as in the beginning."""
         self.signer = Signer()
         self.kid = "one"
         self.claims: dict[str, Any] = {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import subprocess
@@ -81,11 +82,20 @@ def test_a_lease_of_another_machine_is_watched(monkeypatch: pytest.MonkeyPatch, 
     storage.write(key, json.dumps(document).encode())
     with pytest.raises(HeldError, match="process 1 on far"), lease.take(storage, "gc", lambda: True):
         pass
-    renewed = threading.Timer(0.1, lambda: storage.write(key, json.dumps(document | {"until": until + 1}).encode()))
-    renewed.start()
+    seen = threading.Event()
+
+    def renew() -> None:
+        for count in itertools.count(1):
+            storage.write(key, json.dumps(document | {"until": until + count}).encode())
+            if seen.wait(0.02):
+                return
+
+    renewing = threading.Thread(target=renew)
+    renewing.start()
     with pytest.raises(HeldError), lease.take(storage, "gc"):
         pass
-    renewed.join()
+    seen.set()
+    renewing.join()
     monkeypatch.setattr(lease, "LASTS", 0.1)
     with lease.take(storage, "gc") as held:
         assert held.number == 8

@@ -33,11 +33,18 @@ def server(tmp_path: Path) -> Iterator[Server]:
 
 
 def push(server: Server, name: str, tag: str, layer: bytes) -> str:
-    """Push an image; returns its digest."""
-    for blob in (b"{}", layer):
-        assert server.request("POST", f"/v2/{name}/blobs/uploads/?digest={digest_of(blob)}", blob)[0] == 201
+    """Push an image, again if its blobs were collected before its manifest came; returns its digest."""
     body = manifest(layers=(layer,))
-    assert server.request("PUT", f"/v2/{name}/manifests/{tag}", body, {"Content-Type": OCI_MANIFEST})[0] == 201
+
+    def is_pushed() -> bool:
+        for blob in (b"{}", layer):
+            assert server.request("POST", f"/v2/{name}/blobs/uploads/?digest={digest_of(blob)}", blob)[0] == 201
+        path = f"/v2/{name}/manifests/{tag}"
+        status, _, answer = server.request("PUT", path, body, {"Content-Type": OCI_MANIFEST})
+        assert status == 201 or b"MANIFEST_BLOB_UNKNOWN" in answer
+        return status == 201
+
+    wait_until(is_pushed, "it is pushed")
     return digest_of(body)
 
 

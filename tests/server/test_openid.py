@@ -6,7 +6,6 @@ import http.client
 import json
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from http.cookies import SimpleCookie
 from pathlib import Path
@@ -16,6 +15,7 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 
 from tests.auth.tokens import Signer
+from tests.clock import jumping_clock
 from tests.provider import CLIENT, SECRET, FakeProvider, provider
 from tests.server.test_logins import basic
 from tests.servers import PATIENCE, Server, environment, running_server
@@ -74,11 +74,18 @@ class Browser:
                 self.cookies[name] = morsel.value
 
 
-@pytest.fixture
-def idp() -> Iterator[FakeProvider]:
-    """The provider."""
+@pytest.fixture(scope="module")
+def one_provider() -> Iterator[FakeProvider]:
+    """The provider of all tests."""
     with provider() as running:
         yield running
+
+
+@pytest.fixture(autouse=True)
+def idp(one_provider: FakeProvider) -> FakeProvider:
+    """The provider, as it is in the beginning."""
+    one_provider.reset()
+    return one_provider
 
 
 def settings(idp: FakeProvider, **http: Any) -> dict[str, Any]:
@@ -96,10 +103,11 @@ def settings(idp: FakeProvider, **http: Any) -> dict[str, Any]:
     return {"http": {"port": free_port(), "auth": {"openid": openid}, "accessControl": POLICY, **http}}
 
 
-@pytest.fixture
-def server(tmp_path: Path, idp: FakeProvider) -> Iterator[Server]:
-    """A server with two workers."""
-    with running_server(tmp_path, "--workers", "2", settings=settings(idp)) as running:
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory, one_provider: FakeProvider) -> Iterator[Server]:
+    """A server with two workers, for all tests that need no other."""
+    directory = tmp_path_factory.mktemp("openid")
+    with running_server(directory, "--workers", "2", settings=settings(one_provider)) as running:
         yield running
 
 
@@ -208,18 +216,15 @@ def test_a_token_of_another_key_is_refused(server: Server, idp: FakeProvider) ->
     assert browser.log_in(server)[0] == 401
 
 
-def test_changed_keys_are_found(tmp_path: Path, idp: FakeProvider) -> None:
+def test_changed_keys_are_found(tmp_path: Path, idp: FakeProvider, monkeypatch: pytest.MonkeyPatch) -> None:
     """When the provider signs with a new key, the set is read again, and the login succeeds."""
+    clock = jumping_clock(monkeypatch, tmp_path, ("zot.auth",))
     with running_server(tmp_path, "--workers", "1", settings=settings(idp)) as server:
         assert Browser().log_in(server)[0] == 201
         idp.signer, idp.kid = Signer("other-rsa"), "two"
-        statuses: list[int] = []
-        while not statuses or (statuses[-1] != 201 and len(statuses) < 30):
-            statuses.append(Browser().log_in(server)[0])
-            if statuses[-1] != 201:
-                # The set is not read more often than every ten seconds, whatever is sent here.
-                time.sleep(0.5)
-        assert statuses[-1] == 201
+        # The set is not read more often than every ten seconds, whatever is sent here.
+        clock.jump(11)
+        assert Browser().log_in(server)[0] == 201
 
 
 def test_cve_2025_23208_groups_that_are_gone_are_gone(server: Server, idp: FakeProvider) -> None:

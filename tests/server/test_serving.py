@@ -17,7 +17,6 @@ import pytest
 from tests.images import OCI_MANIFEST, digest_of, manifest
 from tests.pace import Pace, keep_pace
 from tests.servers import PATIENCE, Server, leaders, running_server, wait_until
-from tests.services import listens
 
 
 def begin_upload(server: Server, name: str = "a") -> str:
@@ -45,6 +44,11 @@ def send_slowly(
         connection.sendall(body[number * step : (number + 1) * step])
         rest(pause)
     return connection
+
+
+def wait_until_held(server: Server, where: str) -> None:
+    """Wait until a request has an upload session for itself."""
+    wait_until(lambda: server.request("GET", where)[0] == 409, "the upload is under way")
 
 
 def test_the_layout_is_written_by_the_leader(server: Server) -> None:
@@ -143,12 +147,13 @@ def test_a_reader_that_takes_nothing_is_dropped(tmp_path: Path) -> None:
         def read(pace: Pace) -> None:
             with socket.create_connection(("127.0.0.1", server.port), timeout=PATIENCE) as slow:
                 slow.sendall(head)
-                got = 0
+                got, begun = 0, time.monotonic()
                 while got < len(content):
                     piece = slow.recv(1024 * 1024)
                     assert piece
                     got += len(piece)
-                    pace.rest(0.12)
+                    # Slow for twice the idle time; the rest proves no more.
+                    pace.rest(0.12 if time.monotonic() < begun + 4 else 0)
 
         keep_pace(1, read)
         with socket.create_connection(("127.0.0.1", server.port), timeout=PATIENCE) as stalled:
@@ -169,8 +174,9 @@ def test_a_transfer_under_way_is_finished_at_the_end(tmp_path: Path) -> None:
     with running_server(tmp_path) as server:
         where = begin_upload(server)
         with send_slowly(server, where, b"x" * 1000, pause=0.1, pieces=4) as connection:
+            wait_until_held(server, where)
             server.process.send_signal(signal.SIGTERM)
-            wait_until(lambda: not listens(server.port), "the end has begun")
+            wait_until(lambda: "the server stops" in server.log.read_text(), "the end has begun")
             connection.sendall(b"x" * 250)
             assert connection.recv(1000).startswith(b"HTTP/1.1 202")
         assert server.process.wait(PATIENCE) == 0
@@ -181,6 +187,7 @@ def test_waiting_for_transfers_is_bounded(tmp_path: Path) -> None:
     with running_server(tmp_path, "--graceful-timeout", "1") as server:
         where = begin_upload(server)
         with send_slowly(server, where, b"x" * 1000, pause=0.1, pieces=4):
+            wait_until_held(server, where)
             began = time.monotonic()
             server.stop()
             # The default is 30 seconds.
@@ -249,6 +256,7 @@ def test_two_writers_of_one_session(shared_server: Server) -> None:
     """Of two PATCHes at once, on whatever workers, one wins and the other is told so with 409."""
     where = begin_upload(shared_server)
     with send_slowly(shared_server, where, b"x" * 1000, pause=0.05, pieces=4) as first:
+        wait_until_held(shared_server, where)
         status, _, body = shared_server.request("PATCH", where, b"y")
         assert (status, json.loads(body)["errors"][0]["code"]) == (409, "BLOB_UPLOAD_INVALID")
         first.sendall(b"x" * 250)

@@ -22,6 +22,7 @@ import pytest
 from tests.certificates import Authority, replace
 from tests.images import digest_of
 from tests.pace import Pace, keep_pace
+from tests.server.test_logs import lines
 from tests.servers import PATIENCE, Server, completed, environment, running_server, wait_until, workers, zot
 
 
@@ -190,7 +191,7 @@ def test_a_renewal_is_no_warning_unless_it_ends_soon(server: Server, authority: 
     """A renewed certificate is told at level info with its end; one that ends within the month is warned of."""
 
     def said() -> list[dict[str, str]]:
-        return [line for line in map(json.loads, server.log.read_text().splitlines()) if "which is valid" in str(line)]
+        return [line for line in lines(server.log) if "which is valid" in line["message"]]
 
     for count, ends in enumerate((None, datetime.now(UTC) + timedelta(days=5))):
         authority.renew(ends)
