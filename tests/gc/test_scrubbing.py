@@ -59,8 +59,10 @@ def scrub(store: Store, name: str = A) -> Scrubbed:
 
 
 def problems(store: Store, name: str = A) -> dict[Digest, tuple[tuple[str, ...], bool]]:
-    """Scrub, and return what was found: the tags of each digest, and whether it was put right."""
-    return {one.digest: (one.tags, one.mended) for one in scrub(store, name).findings}
+    """Scrub, and return what was found: the tags of each digest, and whether it was put right; each is said once."""
+    done = scrub(store, name)
+    assert not done.problems
+    return {one.digest: (one.tags, one.mended) for one in done.findings}
 
 
 def replace_content(storage: Storage, key: str, value: bytes) -> None:

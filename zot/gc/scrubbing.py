@@ -75,9 +75,9 @@ class Scrubber:
         if findings:
             self._store.on_damage()
         log.info("scrub successfully completed for %s", self._name)
-        return Scrubbed(
-            self._name, len(snapshot.manifests), len(snapshot.blobs), self._size, tuple(findings), snapshot.problems
-        )
+        # A manifest that can't be read is among the findings already.
+        others = tuple(one for one in snapshot.problems if not any(str(known) in one for known in snapshot.unreadable))
+        return Scrubbed(self._name, len(snapshot.manifests), len(snapshot.blobs), self._size, tuple(findings), others)
 
     def _check_blobs(self, snapshot: Snapshot) -> Iterator[tuple[Digest, str, bool]]:
         """Hash all content, manifests among it."""
