@@ -76,6 +76,8 @@ class Remover:
         self._go_on = go_on
         self._rest = rest
         self._name = plan.name
+        # The manifests of this batch, which go at its end, each with its subject.
+        self._going: dict[Digest, Digest | None] = {}
         self._named_since: set[Digest] = set()
         self._read_since: set[str] = {digest.filename for digest in plan.kept}
         self._tagged: dict[Digest, set[str]] = defaultdict(set)
@@ -120,6 +122,8 @@ class Remover:
                     done.append(removal)
                 if time.monotonic() > until:
                     break
+            manifests.forget(self._store, self._name, self._going)
+            self._going.clear()
         return done
 
     def _prepare(self, kind: Kind) -> bool:
@@ -190,7 +194,7 @@ class Remover:
             return False
         for tag in tags:
             manifests.untag(self._store, self._name, tag, digest)
-        manifests.forget(self._store, self._name, digest, node.subject)
+        self._going[digest] = node.subject
         self._listed_since.pop(digest, None)
         return True
 
@@ -225,6 +229,8 @@ class Remover:
         return repositories.remove_if_empty(self._store, self._name)
 
     def _is_here(self, digest: Digest) -> bool:
+        if digest in self._going:
+            return False
         try:
             self._store.storage.stat(paths.manifest(self._name, digest))
         except NotFound:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from itertools import islice
 from typing import NamedTuple
@@ -25,6 +25,10 @@ log = logging.getLogger(__name__)
 _READS = 5
 # The exclusive lock is held for so many tags at a time, which takes milliseconds.
 _BATCH = 50
+
+
+# Manifests, each with its subject if it has one.
+Subjects = Mapping[Digest, Digest | None]
 
 
 class Described(NamedTuple):
@@ -180,9 +184,16 @@ def untag(store: Store, name: str, tag: str, digest: Digest) -> None:
     store.storage.delete(paths.tag(name, tag), f"{note}/{tag}", f"{note}/")
 
 
-def forget(store: Store, name: str, digest: Digest, subject: Digest | None) -> None:
-    """Take a manifest without tags away, but for its content; the caller is `repositories.removing`."""
-    _take_away(store, name, digest, subject)
+def forget(store: Store, name: str, going: Subjects) -> None:
+    """Take manifests without tags away, but for their content; the caller is `repositories.removing`.
+
+    All of them together, as a directory is then synced once.
+    """
+    storage = store.storage
+    for digest in going:
+        notes = paths.tagged(name, digest)
+        storage.delete(*(f"{notes}/{tag}" for tag in list(storage.list(notes))))
+    storage.delete(*_facts_of(name, going))
 
 
 def delete_digest(store: Store, name: str, digest: Digest, *, refuse_several_tags: bool = False) -> None:
@@ -227,7 +238,7 @@ def _delete_some(store: Store, name: str, digest: Digest, seen: set[str], refuse
             storage.delete(*(paths.tag(name, tag) for tag in standing))
             storage.delete(*(f"{notes}/{tag}" for tag in noted))
             if not more:
-                storage.delete(*_facts_of(name, digest, _subject(store, name, digest)), f"{notes}/")
+                storage.delete(*_facts_of(name, {digest: _subject(store, name, digest)}))
     return not more
 
 
@@ -247,22 +258,20 @@ def let_go(store: Store, name: str, digest: Digest) -> bool:
         _refuse_child(store, name, digest, set())
     except Denied:
         return False
-    _take_away(store, name, digest, _subject(store, name, digest))
+    forget(store, name, {digest: _subject(store, name, digest)})
     return True
 
 
-def _take_away(store: Store, name: str, digest: Digest, subject: Digest | None) -> None:
-    notes = paths.tagged(name, digest)
-    store.storage.delete(*(f"{notes}/{tag}" for tag in list(store.storage.list(notes))))
-    store.storage.delete(*_facts_of(name, digest, subject), f"{notes}/")
-
-
-def _facts_of(name: str, digest: Digest, subject: Digest | None) -> list[str]:
-    """Return the keys of a manifest's facts, the one that lets it be found by digest last."""
-    own = [paths.index(name, digest), paths.manifest(name, digest)]
-    if subject is None:
-        return own
-    return [paths.referrer(name, subject, digest), *own, f"{paths.referrers(name, subject)}/"]
+def _facts_of(name: str, going: Subjects) -> list[str]:
+    """Return the keys of manifests' facts, those by which they are found last, then prefixes that may be left."""
+    about = [(subject, digest) for digest, subject in going.items() if subject is not None]
+    return [
+        *(paths.referrer(name, subject, digest) for subject, digest in about),
+        *(paths.index(name, digest) for digest in going),
+        *(paths.manifest(name, digest) for digest in going),
+        *(f"{paths.tagged(name, digest)}/" for digest in going),
+        *{f"{paths.referrers(name, subject)}/" for subject, _ in about},
+    ]
 
 
 def _subject(store: Store, name: str, digest: Digest) -> Digest | None:
