@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -16,12 +17,14 @@ from zot.gc import cleaning
 from zot.gc.cleaning import Cleaned
 from zot.gc.planning import Kind, Reason
 from zot.gc.removing import Remover
+from zot.logs import configure_audit
 from zot.oci import digest as digests
 from zot.oci.globs import compile_glob
 from zot.oci.patterns import Pattern
 from zot.registry import blobs, manifests, paths, repositories, tags
 from zot.registry.retention import Keep, Policy, Retention
 from zot.registry.store import Store
+from zot.storage.protocol import Idle, Unavailable
 
 DAY = 24 * HOUR
 
@@ -242,3 +245,41 @@ def test_a_damaged_fact_stops_nothing_but_its_own_repository(store: Store, push:
         store.storage.write(key, good)
     clock.now += DAY
     assert clean(store, clock).removed[-1].kind is Kind.REPOSITORY
+
+
+@pytest.mark.parametrize("kind", [Kind.TAG, Kind.BLOB])
+def test_what_went_before_a_step_failed_is_audited(
+    store: Store, push: Pushes, clock: Clock, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: Kind
+) -> None:
+    """What is gone when the store fails in the middle has its line in the audit log; what stayed has none."""
+    for number in "123":
+        if kind is Kind.TAG:
+            push.image(A, number)
+        else:
+            push.blob(A, number.encode())
+    clock.now += DAY
+    rules = keeping(store, Keep((Pattern("kept"),)))
+    first, second, *_ = [one.reference for one in cleaning.look(rules, A, clock.now)[1].removals]
+    delete, remove = store.storage.delete, store.storage.remove_idle
+
+    def delete_some(*keys: str) -> None:
+        if keys[0] == paths.tag(A, second):
+            raise Unavailable("the disk fails")
+        delete(*keys)
+
+    def remove_some(contents: Iterable[Idle], removed: list[str]) -> None:
+        remove([next(iter(contents))], removed)
+        raise Unavailable("the disk fails")
+
+    monkeypatch.setattr(store.storage, "delete", delete_some)
+    monkeypatch.setattr(store.storage, "remove_idle", remove_some)
+    configure_audit(str(tmp_path / "audit"))
+    try:
+        with pytest.raises(Unavailable):
+            clean(rules, clock)
+    finally:
+        configure_audit("")
+    (line,) = map(json.loads, (tmp_path / "audit").read_text().splitlines())
+    assert (line["object"].rpartition("/")[2], line["result"]) == (first, "deleted")
+    tags_left, _, blobs_left = state(store)
+    assert {first, second} & (tags_left | blobs_left) == {second}

@@ -88,9 +88,10 @@ class _Dated:
             self._times[key] = time.time()
         self._driver.write(key, document, once=once, new_directory=new_directory)
 
-    def remove_idle(self, contents: Iterable[Idle]) -> list[str]:
+    def remove_idle(self, contents: Iterable[Idle], removed: list[str]) -> None:
         """Remove what the clock says is idle."""
-        return self._driver.remove_idle(one._replace(modified=math.inf) for one in contents if self._is_idle(one))
+        idle = (one._replace(modified=math.inf) for one in contents if self._is_idle(one))
+        self._driver.remove_idle(idle, removed)
 
     def _is_idle(self, one: Idle) -> bool:
         return self._times.get(one.key, 0.0) <= one.modified

@@ -5,14 +5,14 @@ from __future__ import annotations
 import threading
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.servers import PATIENCE
-from zot.storage.protocol import Busy, Idle, NotFound, Storage
+from zot.storage.protocol import Busy, Idle, NotFound, Storage, Unavailable
 
 SHARED = "s/content"
 
@@ -184,13 +184,34 @@ def test_only_idle_content_is_removed(storage: Storage, size: int) -> None:
         Idle("a/none", SHARED, now),
         Idle("b/one", SHARED, storage.stat("b/one").modified),
     ]
-    assert storage.remove_idle(iter(idle)) == ["a/one", "b/one"]
+    removed: list[str] = []
+    storage.remove_idle(iter(idle), removed)
+    assert removed == ["a/one", "b/one"]
     assert content(storage, "a/two") == b"s" * size
     for key in ("a/one", "b/one"):
         with pytest.raises(NotFound):
             storage.stat(key)
-    assert storage.remove_idle([Idle("a/two", SHARED, storage.stat("a/two").modified)]) == ["a/two"]
+    storage.remove_idle([Idle("a/two", SHARED, storage.stat("a/two").modified)], removed)
+    assert removed == ["a/one", "b/one", "a/two"]
     assert not storage.is_shared(SHARED)
+
+
+def test_what_had_gone_when_a_removal_failed_is_told(storage: Storage) -> None:
+    """If it can't go on in the middle, what it removed before is told, and gone."""
+    for key in ("a/one", "a/two"):
+        put(storage, key, b"s", shared=SHARED)
+
+    def idle() -> Iterator[Idle]:
+        yield Idle("a/one", SHARED, storage.stat("a/one").modified)
+        raise Unavailable("the store fails")
+
+    removed: list[str] = []
+    with pytest.raises(Unavailable):
+        storage.remove_idle(idle(), removed)
+    assert removed == ["a/one"]
+    with pytest.raises(NotFound):
+        storage.stat("a/one")
+    assert content(storage, "a/two") == b"s"
 
 
 @pytest.mark.parametrize("source", ["a/one", None])

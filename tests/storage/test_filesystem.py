@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import math
 import os
 import subprocess
 import sys
@@ -14,7 +15,7 @@ import pytest
 
 from zot.errors import StartupError
 from zot.storage.filesystem import Filesystem
-from zot.storage.protocol import CannotLink, Full, NotFound, Unavailable
+from zot.storage.protocol import CannotLink, Full, Idle, NotFound, Unavailable
 
 
 @pytest.fixture
@@ -53,6 +54,32 @@ def test_file_before_name(disk: Filesystem, tmp_path: Path, syncs: list[str]) ->
     syncs.clear()
     put(disk, "a/second", b"y")
     assert syncs == [f"{tmp_path}/_own/uploads/u", f"{tmp_path}/a"]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="asks /proc which file a descriptor is")
+def test_what_was_removed_before_the_disk_failed(
+    disk: Filesystem, tmp_path: Path, syncs: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """When one file can't be unlinked, those before it are told, synced, and their masters gone."""
+    for number in "123":
+        with disk.upload("u", create=True) as upload:
+            upload.write(number.encode())
+            disk.put(f"a{number}/blob", upload, shared=f"s/{number}")
+    real = os.unlink
+
+    def unlink(path: str) -> None:
+        if path.endswith("a2/blob"):
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+        real(path)
+
+    monkeypatch.setattr(os, "unlink", unlink)
+    syncs.clear()
+    removed: list[str] = []
+    with pytest.raises(Unavailable):
+        disk.remove_idle([Idle(f"a{number}/blob", f"s/{number}", math.inf) for number in "123"], removed)
+    assert removed == ["a1/blob"]
+    assert syncs == [f"{tmp_path}/a1"]
+    assert [disk.is_shared(f"s/{number}") for number in "123"] == [False, True, True]
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="asks /proc which file a descriptor is")

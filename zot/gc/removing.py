@@ -95,36 +95,44 @@ class Remover:
         left = list(reversed(self._plan.removals))
         while left:
             self._go_on()
-            begun = time.monotonic()
-            with self._store.storage.lock(paths.lock(self._name), shared=False):
-                batch = self._batch(left, begun + _HELD)
-                while left and time.monotonic() < begun + _HELD:
-                    batch += self._batch(left, begun + _HELD)
-            for removal in batch:
-                report(self._name, removal, dry_run=False)
+            begun, batch = time.monotonic(), list[Removal]()
+            try:
+                with self._store.storage.lock(paths.lock(self._name), shared=False):
+                    self._batch(left, begun + _HELD, batch)
+                    while left and time.monotonic() < begun + _HELD:
+                        self._batch(left, begun + _HELD, batch)
+            finally:
+                # What went before a step failed is gone all the same.
+                for removal in batch:
+                    report(self._name, removal, dry_run=False)
             yield from batch
             if left:
                 time.sleep(self._rest * (time.monotonic() - begun))
 
-    def _batch(self, left: list[Removal], until: float) -> list[Removal]:
-        """Take steps from the end of `left` until the time is over; at least one, and all of one kind."""
-        kind, done = left[-1].kind, []
+    def _batch(self, left: list[Removal], until: float, done: list[Removal]) -> None:
+        """Take steps from the end of `left` until the time is over; at least one, and all of one kind.
+
+        What is removed is added to `done`, also if a later step fails.
+        """
+        kind = left[-1].kind
         if not self._prepare(kind):
             left[:] = [removal for removal in left if removal.kind is not kind]
-            return []
+            return
         if kind is Kind.BLOB:
-            return self._remove_blobs(left, until)
+            self._remove_blobs(left, until, done)
+            return
         marked = kind in (Kind.TAG, Kind.MANIFEST)
+        together: list[Removal] = []
         with repositories.removing(self._store, self._name) if marked else nullcontext():
             while left and left[-1].kind is kind:
                 removal = left.pop()
                 if self._steps[kind](removal):
-                    done.append(removal)
+                    (together if kind is Kind.MANIFEST else done).append(removal)
                 if time.monotonic() > until:
                     break
             manifests.forget(self._store, self._name, self._going)
             self._going.clear()
-        return done
+            done += together
 
     def _prepare(self, kind: Kind) -> bool:
         """Look once for the whole batch at what has come since the snapshot; False if nothing of this kind may go."""
@@ -198,9 +206,10 @@ class Remover:
         self._listed_since.pop(digest, None)
         return True
 
-    def _remove_blobs(self, left: list[Removal], until: float) -> list[Removal]:
+    def _remove_blobs(self, left: list[Removal], until: float, done: list[Removal]) -> None:
         """Remove blobs from the end of `left`; the store makes that durable once for all of them."""
         tried: dict[str, Removal] = {}
+        removed: list[str] = []
 
         def idle() -> Iterator[Idle]:
             while left and left[-1].kind is Kind.BLOB and not (tried and time.monotonic() > until):
@@ -211,7 +220,10 @@ class Remover:
                 if removal.digest not in self._named_since:
                     yield Idle(key, paths.content(removal.digest), removal.cared)
 
-        return [tried[key] for key in self._store.storage.remove_idle(idle())]
+        try:
+            self._store.storage.remove_idle(idle(), removed)
+        finally:
+            done += [tried[key] for key in removed]
 
     def _remove_fact(self, removal: Removal) -> bool:
         assert removal.digest is not None, "a fact is about a manifest"

@@ -132,21 +132,24 @@ class Filesystem:
         with self._errors:
             self.sharing.leave(self._path(shared))
 
-    def remove_idle(self, contents: Iterable[Idle]) -> list[str]:
+    def remove_idle(self, contents: Iterable[Idle], removed: list[str]) -> None:
         """Unlink the files, sync their directories, then unlink the masters that have no other name."""
-        removed: list[Idle] = []
+        gone: list[Idle] = []
         with self._errors:
-            for one in contents:
-                path = self._path(one.key)
-                with suppress(FileNotFoundError):
-                    if cared(path) <= one.modified:
-                        os.unlink(path)
-                        removed.append(one)
-            for prefix in {one.key.rpartition("/")[0] for one in removed}:
-                self._disk.sync_directory(self._path(prefix))
-            for one in removed:
-                self.sharing.leave(self._path(one.shared))
-        return [one.key for one in removed]
+            try:
+                for one in contents:
+                    path = self._path(one.key)
+                    with suppress(FileNotFoundError):
+                        if cared(path) <= one.modified:
+                            os.unlink(path)
+                            gone.append(one)
+                            removed.append(one.key)
+            finally:
+                # Also when one of them failed, those before it are gone.
+                for prefix in {one.key.rpartition("/")[0] for one in gone}:
+                    self._disk.sync_directory(self._path(prefix))
+                for one in gone:
+                    self.sharing.leave(self._path(one.shared))
 
     def vouch(self, key: str) -> None:
         """Stamp the file as it is."""

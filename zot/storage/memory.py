@@ -176,16 +176,14 @@ class Memory:
             if not any(one is self._shared.get(shared) for one in self._keys.values()):
                 self._shared.pop(shared, None)
 
-    def remove_idle(self, contents: Iterable[Idle]) -> list[str]:
+    def remove_idle(self, contents: Iterable[Idle], removed: list[str]) -> None:
         """Forget keys that have not changed."""
-        removed = []
         for one in contents:
             with self._guard:
                 known = self._keys.get(one.key)
                 if known is not None and known.modified <= one.modified:
                     self.remove(one.key, shared=one.shared)
                     removed.append(one.key)
-        return removed
 
     def vouch(self, key: str) -> None:
         """Do nothing: nobody else can reach the bytes."""

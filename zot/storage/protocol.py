@@ -156,10 +156,11 @@ class Storage(Protocol):
     def remove(self, key: str, *, shared: str) -> None:
         """Let the key stand for nothing, and forget its content when no other key shares it."""
 
-    def remove_idle(self, contents: Iterable[Idle]) -> list[str]:
-        """Remove content that was neither changed nor asked for since its time; returns the keys that this removed.
+    def remove_idle(self, contents: Iterable[Idle], removed: list[str]) -> None:
+        """Remove content that was neither changed nor asked for since its time; adds the keys that went to `removed`.
 
-        What is gone is gone durably when this returns, all of it together: cheaper than one by one.
+        What is gone is gone durably when this returns, all of it together: cheaper than one by one. If it raises,
+        `removed` has what had gone before.
         """
 
     def vouch(self, key: str) -> None:

@@ -152,11 +152,10 @@ class S3:
 
     def remove(self, key: str, *, shared: str) -> None:
         """Remove the object, then the link and the bytes if no other key shares them."""
-        self.remove_idle([Idle(key, shared, math.inf)])
+        self.remove_idle([Idle(key, shared, math.inf)], [])
 
-    def remove_idle(self, contents: Iterable[Idle]) -> list[str]:
+    def remove_idle(self, contents: Iterable[Idle], removed: list[str]) -> None:
         """Remove each with its bytes; one HEAD tells whether it is idle and where its bytes are."""
-        removed = []
         for one in contents:
             self._locks.check()
             try:
@@ -167,10 +166,9 @@ class S3:
                 pointer = pointers.of_metadata(about.metadata)
                 links = [] if pointer is None else self._sharing.held(pointer, one.key)
                 self.bucket.delete(one.key)
+                removed.append(one.key)
                 if pointer is not None:
                     self._sharing.drop(pointer, links)
-                removed.append(one.key)
-        return removed
 
     def vouch(self, key: str) -> None:
         """Do nothing: an object is what it was made, and never suspect."""
