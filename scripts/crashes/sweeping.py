@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from pathlib import Path
 
@@ -28,6 +29,10 @@ class _Patient:
 
     def cleaned(self, done: object) -> None:
         """Hear what became of a repository."""
+
+    def apart(self, name: str) -> AbstractContextManager[None]:
+        """Pass on what fails."""
+        return nullcontext()
 
     def scrubbed(self, done: object) -> None:
         """Hear what was found in one."""

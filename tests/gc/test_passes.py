@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 
 import pytest
@@ -46,6 +47,10 @@ class Watcher:
         """Remember the name."""
         self.names.append(done.plan.name)
         self.removed += len(done.removed)
+
+    def apart(self, name: str) -> AbstractContextManager[None]:
+        """Pass on what fails."""
+        return nullcontext()
 
     def scrubbed(self, done: Scrubbed) -> None:
         """Remember the name."""
@@ -142,6 +147,21 @@ def test_what_changes_just_when_a_mark_is_taken_away_is_not_forgotten(store: Sto
     assert changed(store, clock) == ["a"]
     with pytest.raises(BlobUnknown):
         blobs.stat(store, "a", lone[0])
+
+
+@pytest.mark.parametrize("document", [b"", b"\0" * 9, b"[]", b"7", b'{"since": "x"}', b'{"until": 0, "digests": [7]}'])
+def test_damaged_notes_are_looked_into(store: Store, push: Pushes, clock: Clock, document: bytes) -> None:
+    """A mark, a note of what waits, a position and a record of the clock that can't be read hold up nothing."""
+    push.image("a")
+    clock.now += HOUR
+    for key in (paths.changed("a"), paths.waiting("a"), f"{paths.JOBS}/gc-position", f"{paths.JOBS}/clock"):
+        store.storage.write(key, document)
+    watcher = Watcher()
+    assert clocks.suspicion(store.storage, clocks.read()) == ""
+    passes.over_changed(store, Settings(), watcher)
+    assert (watcher.names, watcher.removed) == (["a"], 4)
+    passes.over_all(store, Settings(), watcher, resume=True)
+    assert list(store.storage.list(paths.WAITING)) == []
 
 
 def test_a_full_pass_goes_on_where_the_last_one_stopped(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import json
 import os
@@ -99,6 +100,29 @@ def test_damaged_blobs_are_set_aside(store: Store, push: Pushes, change: Callabl
     with blobs.open_blob(store, A, layer).file as file:
         assert file.read() == LARGE, "what is pushed anew is not shared with what is damaged"
     assert not problems(store)
+
+
+def test_what_the_disk_does_not_give_back_is_reported(store: Store, push: Pushes) -> None:
+    """It stays where it is, as the disk may be mended; the rest of the repository is looked at."""
+
+    class Failing(io.BytesIO):
+        def read(self, size: int | None = -1, /) -> bytes:
+            raise OSError(errno.EIO, "it does not read")
+
+    push.image(A, "v1", layers=(LARGE,))
+    layer, other = push.blob(A, LARGE), push.blob(A, b"other")
+    replace_content(store.storage, paths.blob(A, other), b"Other")
+
+    def opened(key: str, start: int = 0) -> Content:
+        if key == paths.blob(A, layer):
+            return Content(Failing(), len(LARGE))
+        return type(store.storage).open(store.storage, key, start)
+
+    store.storage.open = opened  # type: ignore[method-assign]
+    found = {one.digest: one.problem for one in scrub(store).findings}
+    assert found[layer] == "its content can't be read (Input/output error); see to the disk"
+    assert "set aside" in found[other]
+    assert blobs.stat(store, A, layer)
 
 
 def test_a_damaged_manifest_is_set_aside(store: Store, push: Pushes) -> None:

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -26,7 +27,7 @@ from zot.jobs.scheduler import Scheduler, Timing, into_window
 from zot.jobs.slots import Slots
 from zot.oci.globs import compile_glob
 from zot.oci.patterns import Pattern
-from zot.registry import manifests, paths
+from zot.registry import manifests, paths, repositories
 from zot.registry.retention import Keep, Policy, Retention
 from zot.registry.store import Store
 from zot.storage.filesystem import Filesystem
@@ -59,6 +60,17 @@ def test_a_lease_of_a_dead_process_is_free_at_once(tmp_path: Path) -> None:
     assert subprocess.run([sys.executable, "-c", program], env=environment(), check=False).returncode == 9
     with lease.take(storage, "gc") as held:
         assert held.number == 2
+
+
+@pytest.mark.parametrize("document", [b"", b"\0", b"[]"])
+def test_a_damaged_lease_is_nobodys(document: bytes) -> None:
+    """Whoever comes next has it."""
+    storage = Memory()
+    storage.write(f"{paths.JOBS}/leases/gc", document)
+    with lease.take(storage, "gc") as held:
+        held.check()
+        with pytest.raises(HeldError), lease.take(storage, "gc"):
+            pass
 
 
 def test_a_lease_outlives_a_clock_that_jumps(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -196,6 +208,51 @@ def test_a_run_that_was_killed_is_not_said_to_go_on(tmp_path: Path) -> None:
     assert (killed.outcome, killed.ended, "owner" in killed.document()) == ("killed", 0.0, False)
     records.begin(storage, Record("gc", "hand"))
     assert next(records.newest(storage)).outcome == "running"
+
+
+class _BadDisk(Memory):
+    """A store that fails for some repositories."""
+
+    bad: tuple[str, ...] = ()
+
+    def list(self, prefix: str, after: str = "") -> Iterator[str]:
+        if any(prefix == paths.manifests(name) for name in self.bad):
+            raise Unavailable("the storage failed: Input/output error")
+        return super().list(prefix, after)
+
+
+@pytest.mark.parametrize("work", [kinds.collect_all, kinds.collect, kinds.scrub])
+def test_a_repository_that_fails_keeps_no_other_from_its_turn(work: Callable[[Run], None]) -> None:
+    """It is named, the run has failed, and what comes after it was looked at."""
+    storage = _BadDisk()
+    store = Store(storage, retention=Retention(gc_delay=0.0, delay=0.0))
+    push = Pushes(store)
+    for name in ("a", "bad", "z"):
+        push.image(name)
+    store.gathered.flush(storage)
+    storage.bad = ("bad",)
+    kept = run(store, Record("gc", "hand"), work)
+    assert (kept.outcome, kept.message) == ("failed", "repositories that were passed over: 1")
+    assert kept.problems[0] == "bad is passed over: the storage failed: Input/output error"
+    assert kept.repositories >= 2
+    if work is not kinds.scrub:
+        assert list(repositories.names(store)) == ["bad"]
+        storage.bad = ()
+        run(store, Record("gc", "hand"), kinds.collect)
+        assert not list(repositories.names(store))
+
+
+def test_a_store_that_fails_ends_the_run() -> None:
+    """After ten repositories in a row it is not the repositories."""
+    storage = _BadDisk()
+    store = Store(storage)
+    names = [f"r{number:02}" for number in range(30)]
+    for name in names:
+        Pushes(store).image(name, "v1")
+    storage.bad = tuple(names)
+    kept = run(store, Record("scrub", "hand"), kinds.scrub)
+    assert (kept.outcome, kept.message) == ("failed", "the storage failed: Input/output error")
+    assert len(kept.problems) == 10
 
 
 def test_records_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,7 +8,7 @@ import time
 import uuid
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import AbstractContextManager, ExitStack, nullcontext
 from dataclasses import replace
 from typing import NamedTuple
 
@@ -145,6 +145,10 @@ class Patient:
 
     def cleaned(self, done: object) -> None:
         """Be told."""
+
+    def apart(self, name: str) -> AbstractContextManager[None]:
+        """Pass on what fails."""
+        return nullcontext()
 
     def scrubbed(self, done: object) -> None:
         """Be told."""

@@ -7,6 +7,7 @@ import time
 from typing import NamedTuple
 
 from zot.registry import paths
+from zot.registry.changes import DAMAGED
 from zot.storage.protocol import NotFound, Storage
 
 _KEY = f"{paths.JOBS}/clock"
@@ -66,6 +67,7 @@ def _jump(before: Reading, now: Reading) -> float:
 def _remembered(storage: Storage) -> tuple[Reading | None, float]:
     try:
         known = json.loads(storage.read(_KEY))
-    except NotFound:
+        before = Reading(float(known["wall"]), float(known["steady"]), str(known["boot"]))
+        return before, float(known["suspendedUntil"])
+    except (NotFound, *DAMAGED):
         return None, 0.0
-    return Reading(float(known["wall"]), float(known["steady"]), str(known["boot"])), float(known["suspendedUntil"])

@@ -15,6 +15,10 @@ _PIECE = 1024 * 1024
 _REMEMBERED = 300_000
 
 
+class UnreadableError(Exception):
+    """The disk does not give some content back; the message says why."""
+
+
 class Hashing:
     """Hashes at most so many bytes a second, 0 for any number, and remembers which files it found to be right.
 
@@ -26,7 +30,10 @@ class Hashing:
         self._right: Recent[tuple[int, int, int], Digest] = Recent(_REMEMBERED)
 
     def check(self, content: Content, digest: Digest, go_on: Callable[[], None]) -> tuple[int, bool]:
-        """Close some content after reading it; return the bytes that were read, and whether it is what it should be."""
+        """Close some content after reading it; return the bytes that were read, and whether it is what it should be.
+
+        Raises `UnreadableError`.
+        """
         with content.file:
             identity = _identity(content)
             if identity is not None and self._right.get(identity) == digest:
@@ -35,6 +42,8 @@ class Hashing:
                 size, is_right = self._read(content, digest, go_on)
             except Damaged:
                 return 0, False
+            except OSError as error:
+                raise UnreadableError(os.strerror(error.errno or 0)) from error
         if is_right and identity is not None:
             self._right.keep(identity, digest)
         return size, is_right

@@ -11,6 +11,7 @@ import json
 import logging
 import time
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from typing import NamedTuple, Protocol
 
 from zot.gc.cleaning import Cleaned, clean
@@ -41,6 +42,9 @@ class Watch(Protocol):
 
     def go_on(self) -> None:
         """Be asked before each step; raise to stop the pass."""
+
+    def apart(self, name: str) -> AbstractContextManager[None]:
+        """Decide on what fails while a repository is looked at: what this swallows does not keep others from theirs."""
 
     def cleaned(self, done: Cleaned) -> None:
         """Be told what became of a repository."""
@@ -86,13 +90,15 @@ def over_changed(store: Store, settings: Settings, watch: Watch) -> None:
     """Clean the repositories that are due."""
     for one in due(store, time.time()):
         watch.go_on()
-        watch.cleaned(clean_one(store, one.name, settings, watch.go_on, one.about))
+        with watch.apart(one.name):
+            watch.cleaned(clean_one(store, one.name, settings, watch.go_on, one.about))
 
 
 def over_all(store: Store, settings: Settings, watch: Watch, *, resume: bool) -> None:
     """Clean all repositories, then drop what crashes left of the storage's own."""
     for name in _all(store, _GC_POSITION, watch, resume=resume):
-        watch.cleaned(clean_one(store, name, settings, watch.go_on))
+        with watch.apart(name):
+            watch.cleaned(clean_one(store, name, settings, watch.go_on))
     if not settings.dry_run:
         drop_leftovers(store, watch, time.time())
 
@@ -101,7 +107,8 @@ def scrub_all(store: Store, rate: float, watch: Watch, *, resume: bool) -> None:
     """Read everything again, at most `rate` bytes a second; 0 is any number."""
     hashing = Hashing(rate)
     for name in _all(store, _SCRUB_POSITION, watch, resume=resume):
-        watch.scrubbed(Scrubber(store, name, hashing, watch.go_on).scrub())
+        with watch.apart(name):
+            watch.scrubbed(Scrubber(store, name, hashing, watch.go_on).scrub())
 
 
 def _all(store: Store, position: str, watch: Watch, *, resume: bool) -> Iterator[str]:
@@ -178,9 +185,11 @@ _FOR_NOTHING = _Waiting(NEVER, frozenset())
 def _waiting(store: Store, name: str) -> _Waiting:
     try:
         known = json.loads(store.storage.read(paths.waiting(name)))
+        return _Waiting(float(known["until"]), changes.decode_digests(known.get("digests")))
     except NotFound:
         return _FOR_NOTHING
-    return _Waiting(float(known["until"]), changes.decode_digests(known.get("digests")))
+    except changes.DAMAGED:
+        return _Waiting(0.0, None)
 
 
 def _wait(store: Store, plan: Plan, about: Digests | None) -> None:
@@ -212,5 +221,5 @@ def _together(*several: Digests | None) -> Digests | None:
 def _position(store: Store, key: str) -> str:
     try:
         return str(json.loads(store.storage.read(key))["after"])
-    except NotFound:
+    except (NotFound, *changes.DAMAGED):
         return ""

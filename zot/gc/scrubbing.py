@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from typing import NamedTuple
 
-from zot.gc.hashing import Hashing
+from zot.gc.hashing import Hashing, UnreadableError
 from zot.gc.reading import Reader
 from zot.gc.snapshot import Snapshot
 from zot.logs import note_change
@@ -83,11 +83,16 @@ class Scrubber:
         """Hash all content, manifests among it."""
         for digest in sorted(snapshot.blobs):
             self._go_on()
-            with suppress(NotFound):
+            try:
                 while not self._is_good(digest):
                     if self._set_aside(digest):
                         yield digest, "its content is damaged and was set aside; push it again", False
                         break
+            except NotFound:
+                continue
+            except UnreadableError as error:
+                # It stays where it is: the disk, or the way to it, may be mended.
+                yield digest, f"its content can't be read ({error}); see to the disk", False
 
     def _is_good(self, digest: Digest) -> bool:
         key = paths.blob(self._name, digest)

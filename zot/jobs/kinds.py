@@ -49,7 +49,7 @@ def settings_of(run: Run) -> Settings:
 def is_full_pass_due(run: Run) -> bool:
     """Tell whether the last full pass was by other rules, or is so long ago that another costs little or is needed."""
     for record in records.newest(run.store.storage, run.record.kind):
-        if record.outcome == "done" and "fullSeconds" in record.notes and not record.dry_run:
+        if "fullSeconds" in record.notes and not record.dry_run:
             if record.notes["rules"] != run.store.retention.fingerprint:
                 return True
             since = time.time() - record.ended

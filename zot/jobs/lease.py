@@ -70,7 +70,7 @@ class Lease:
                 self._good_until = begun + LASTS - _MARGIN
 
     def _renewed(self, before: bytes | None) -> bytes:
-        known = json.loads(before or b"{}")
+        known = _decode(before)
         if known.get("number") != self.number:
             raise LostError("another process has taken the lease")
         return _encode({**known, "until": time.time() + LASTS})
@@ -80,7 +80,7 @@ class Lease:
         self._ended.set()
         self._thread.join()
         try:
-            self._storage.update(self._key, lambda before: _encode({**json.loads(before or b"{}"), "until": 0.0}))
+            self._storage.update(self._key, lambda before: _encode({**_decode(before), "until": 0.0}))
         except StorageError as error:
             log.warning("a lease runs out by itself, as it can't be given back: %s", error)
 
@@ -97,7 +97,7 @@ def take(storage: Storage, name: str, stopping: Callable[[], bool] = lambda: Fal
         raise HeldError(f"{name} is being done already, by process {seen['process']} on {seen['host']}")
 
     def change(before: bytes | None) -> bytes:
-        known = json.loads(before or b"{}")
+        known = _decode(before)
         if known.get("number", 0) != seen.get("number", 0) or known.get("until", 0.0) != seen.get("until", 0.0):
             raise HeldError(f"{name} was just begun by another process")
         return _encode({**_me(), "number": known.get("number", 0) + 1, "until": time.time() + LASTS})
@@ -131,10 +131,18 @@ def _me() -> dict[str, Any]:
 
 def _read(storage: Storage, key: str) -> dict[str, Any]:
     try:
-        found: dict[str, Any] = json.loads(storage.read(key))
+        return _decode(storage.read(key))
     except NotFound:
         return {}
-    return found
+
+
+def _decode(document: bytes | None) -> dict[str, Any]:
+    """Read a lease; one that is damaged is nobody's."""
+    try:
+        found = json.loads(document or b"{}")
+    except ValueError:
+        return {}
+    return found if isinstance(found, dict) else {}
 
 
 def _encode(document: dict[str, Any]) -> bytes:

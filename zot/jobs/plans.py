@@ -93,7 +93,8 @@ def delete_now(run: Run) -> None:
     suspended = kinds.settings_of(run).suspended
     for name in repositories.names(run.store):
         run.go_on()
-        _delete_tags(run, *cleaning.look(run.store, name, time.time(), suspended))
+        with run.apart(name):
+            _delete_tags(run, *cleaning.look(run.store, name, time.time(), suspended))
 
 
 def _look_again(run: Run, name: str, planned: RetentionPlan) -> tuple[Snapshot, Plan]:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 from zot.gc.cleaning import Cleaned
 from zot.gc.scrubbing import Scrubbed
@@ -12,12 +13,15 @@ from zot.jobs import lease, records
 from zot.jobs.lease import Lease
 from zot.jobs.records import BODIES, Record
 from zot.registry.store import Store
-from zot.storage.protocol import StorageError
+from zot.storage.protocol import Lapsed, StorageError
 
 log = logging.getLogger(__name__)
 
 # The record of a run under way is written this often, in seconds.
 _SAVED = 5.0
+# After so many repositories in a row it is the store that fails.
+_MOST_IN_A_ROW = 10
+_FAULT = "this is a fault of zot: "
 # Jobs that must not go on side by side take one lease.
 _LEASES = {"retention": "gc"}
 
@@ -47,12 +51,41 @@ class Run:
         self._stopping = stopping
         self._shown = shown
         self._saved = time.monotonic()
+        self._passed_over: set[str] = set()
+        self._in_a_row = 0
 
     def go_on(self) -> None:
         """Raise `StoppedError` or `LostError` if the run has to end."""
         if self._stopping():
             raise StoppedError
         self._held.check()
+
+    @contextmanager
+    def apart(self, name: str) -> Iterator[None]:
+        """Note what fails for one repository, and let the others have their turn, unless that fails many in a row."""
+        try:
+            yield
+        except (StoppedError, lease.LostError, RefusedError, Lapsed):
+            raise
+        except Exception as error:
+            # A fault of ours too must not keep all repositories after this one from being cleaned, in each run.
+            fault = not isinstance(error, StorageError)
+            what = f"{_FAULT}{type(error).__name__}: {error}" if fault else str(error)
+            log.error("%s is passed over: %s", name, what, exc_info=fault)
+            if name not in self._passed_over:
+                self.record.complain(f"{name} is passed over: {what}")
+            self._passed_over.add(name)
+            self._in_a_row += 1
+            if self._in_a_row == _MOST_IN_A_ROW:
+                raise
+        else:
+            self._in_a_row = 0
+
+    def conclude(self) -> None:
+        """Say what became of the run as a whole."""
+        self.record.outcome = "failed" if self._passed_over else "done"
+        if self._passed_over:
+            self.record.message = f"repositories that were passed over: {len(self._passed_over)}"
 
     def cleaned(self, done: Cleaned) -> None:
         """Note what became of a repository."""
@@ -107,7 +140,9 @@ def run(
     with lease.take(store.storage, _LEASES.get(record.kind, record.kind), stopping) as held:
         records.begin(store.storage, record)
         try:
-            work(Run(store, record, held, stopping, shown))
+            under_way = Run(store, record, held, stopping, shown)
+            work(under_way)
+            under_way.conclude()
         except StoppedError:
             record.outcome = "stopped"
         except (StorageError, lease.LostError, RefusedError) as error:
@@ -115,10 +150,8 @@ def run(
             log.error("%s failed: %s", record.kind, error)
         except Exception as error:
             # The last resort: a fault of ours too must leave a record, and give the lease back.
-            record.outcome, record.message = "failed", f"this is a fault of zot: {type(error).__name__}: {error}"
+            record.outcome, record.message = "failed", f"{_FAULT}{type(error).__name__}: {error}"
             log.exception("%s failed", record.kind)
-        else:
-            record.outcome = "done"
         finally:
             record.ended = time.time()
             store.gathered.flush(store.storage)

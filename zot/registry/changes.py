@@ -11,12 +11,15 @@ import json
 from collections.abc import Set as AbstractSet
 from typing import NamedTuple
 
+from zot.errors import DigestInvalid
 from zot.oci import digest as digests
 from zot.oci.digest import Digest
 from zot.registry import paths
 from zot.storage.protocol import NotFound, Storage
 
 Digests = frozenset[Digest]
+# What reading a document raises that is not what was written.
+DAMAGED = (ValueError, TypeError, KeyError, AttributeError, DigestInvalid)
 # A mark that would name more than this names none.
 _MOST = 2000
 
@@ -91,10 +94,11 @@ def _encode(change: Change) -> bytes:
 
 
 def _decode(document: bytes | None) -> Change | None:
-    """Read a mark; one that was left empty by a version that wrote no more is about anything, for long."""
+    """Read a mark; one that is damaged, or was left empty by an earlier version, is about anything, for long."""
     if document is None:
         return None
-    if not document:
+    try:
+        read = json.loads(document)
+        return Change(float(read["since"]), decode_digests(read["digests"]))
+    except DAMAGED:
         return Change(0.0, None)
-    read = json.loads(document)
-    return Change(float(read["since"]), decode_digests(read["digests"]))
