@@ -89,6 +89,22 @@ def test_the_layout_follows(store: Store, keeper: Keeper, images: list[bytes], p
     assert after == before.replace(".1", ".2")
 
 
+@pytest.mark.parametrize("document", [b"", b"\0" * 20, b"{}", b'{"foreign": 7, "entries": []}'])
+def test_a_damaged_generation_is_begun_anew(
+    store: Store, keeper: Keeper, images: list[bytes], push_manifest: PushManifest, document: bytes
+) -> None:
+    """What was last written can't be read: nothing is lost, the leader goes on, and the index is written again."""
+    push_manifest("a", images[0], "v1")
+    keeper.project_dirty()
+    store.storage.write(paths.generation("a"), document)
+    before = tagged(store)
+    keep(store, ALWAYS).look()
+    push_manifest("a", images[1], "v2")
+    keeper.project_dirty()
+    assert tagged(store) == tags_of(json.loads(store.storage.read("a/index.json")))
+    assert tagged(store).items() > before.items()
+
+
 def test_tags_that_another_program_adds(
     store: Store, keeper: Keeper, files: LayoutWriter, images: list[bytes], push_manifest: PushManifest
 ) -> None:

@@ -10,14 +10,18 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from zot.registry import paths
+from zot.registry.changes import DAMAGED
 from zot.registry.store import Store
 from zot.storage.protocol import NotFound
+
+log = logging.getLogger(__name__)
 
 GENERATION = "dev.zotregistry.generation"
 # What was removed is remembered so far back; a program that read an index before that only adds.
@@ -109,15 +113,19 @@ class Written:
 
 
 def load(store: Store, name: str) -> Written:
-    """Return what was last written, which may be nothing."""
+    """Return what was last written, which may be nothing. If that is damaged, it counts as nothing, and is logged."""
     try:
         document = store.storage.read(paths.generation(name))
     except NotFound:
         return Written()
-    read = json.loads(document)
-    foreign = Foreign(**read.pop("foreign"))
-    entries = {key: (value, since) for key, (value, since) in read.pop("entries").items()}
-    return Written(**read, entries=entries, foreign=foreign)
+    try:
+        read = json.loads(document)
+        foreign = Foreign(**read.pop("foreign"))
+        entries = {key: (value, since) for key, (value, since) in read.pop("entries").items()}
+        return Written(**read, entries=entries, foreign=foreign)
+    except DAMAGED:
+        log.warning("what was last written to the index of %s is damaged; only additions are taken from it", name)
+        return Written()
 
 
 def save(store: Store, name: str, written: Written) -> None:
