@@ -38,6 +38,10 @@ class Site:
         self.cacert.write_bytes(self.clients.pem)
         self.server: Server
 
+    def reset(self) -> None:
+        """Revoke nothing."""
+        replace(self.cacert, self.clients.pem)
+
     def revoke(self, *revoked: Issued) -> None:
         """Put a list of revoked certificates beside the authority."""
         replace(self.cacert, self.clients.pem + self.clients.revoke(*revoked))
@@ -58,17 +62,25 @@ class Site:
             connection.close()
 
 
-@pytest.fixture
-def site(tmp_path: Path) -> Iterator[Site]:
+@pytest.fixture(scope="module")
+def lasting(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     """A server with two workers, access control, and a user with a password."""
-    found = Site(tmp_path)
-    write_users(tmp_path / "htpasswd", bob="bobs")
+    directory = tmp_path_factory.mktemp("site")
+    found = Site(directory)
+    write_users(directory / "htpasswd", bob="bobs")
     tls = found.servers.tls | {"cacert": str(found.cacert)}
-    auth = {"htpasswd": {"path": str(tmp_path / "htpasswd")}}
+    auth = {"htpasswd": {"path": str(directory / "htpasswd")}}
     settings = {"http": {"port": 0, "tls": tls, "auth": auth, "accessControl": POLICY}}
-    with running_server(tmp_path, "--workers", "2", settings=settings, authority=found.servers.file) as server:
+    with running_server(directory, "--workers", "2", settings=settings, authority=found.servers.file) as server:
         found.server = server
         yield found
+
+
+@pytest.fixture
+def site(lasting: Site) -> Site:
+    """The server, where nothing is revoked yet."""
+    lasting.reset()
+    return lasting
 
 
 def test_the_holder_of_a_certificate_is_known(site: Site) -> None:
@@ -114,8 +126,8 @@ def test_foreign_certificates_are_refused_at_the_handshake(site: Site) -> None:
         site.clients.issue("alice", ends=ended),
     ):
         with pytest.raises((ssl.SSLError, ConnectionError)):
-            site.ask(shown)
-    assert "GET" not in site.server.log.read_text()
+            site.ask(shown, "/v2/foreign/tags/list")
+    assert "foreign" not in site.server.log.read_text()
 
 
 def test_a_revoked_certificate_is_refused_at_the_handshake(site: Site) -> None:
