@@ -40,6 +40,21 @@ def test_what_is_no_pattern(pattern: str) -> None:
         compile_glob(pattern)
 
 
+@pytest.mark.parametrize("pattern", ["a[", "[]", "[!]", "[]a]", "{a", "a}", "}{", "{a,{b}", "a\\"])
+def test_what_doublestar_does_not_read(pattern: str) -> None:
+    """What begins a class, alternatives or an escape and does not end it is refused: no name has such a character."""
+    with pytest.raises(ValueError, match="it can't be read: "):
+        compile_glob(pattern)
+
+
+@pytest.mark.parametrize(
+    "pattern", ["[a]", "[!a]", "[^a-c]x", "[\\]]", "{a,{b,c}}", "a\\{", "a\\[b", "[{]", "{a,[}]}", "**]"]
+)
+def test_what_doublestar_reads(pattern: str) -> None:
+    """Classes, escapes and alternatives may hold each other."""
+    assert compile_glob(pattern).pattern == pattern
+
+
 def test_which_decides() -> None:
     """The longest pattern goes first, then the one with fewer wildcards, then the first in the order of bytes."""
     patterns = ["**", "a/**", "a/*b", "a/?b", "a/bb", "a/ab", "a/[a]"]

@@ -76,8 +76,11 @@ WRONG = [
     ("storage:\n  rootDirectory: /r\n  gcDelay: 2 hours\n", 3, "storage.gcDelay", "write one as 90s, 1h30m or 24h"),
     ("storage:\n  rootDirectory: /r\n  gcDelay: 7d\n", 3, "storage.gcDelay", "write 168h"),
     ("storage:\n  rootDirectory: /r\n  gcDelay: 2 weeks\n", 3, "storage.gcDelay", "write 336h"),
-    ("storage:\n  rootDirectory: /r\n  gcDelay: -2h\n", 3, "storage.gcDelay", "use 0 seconds or more"),
-    ("storage:\n  rootDirectory: /r\n  gcInterval: -1s\n", 3, "storage.gcInterval", "use 0 seconds or more"),
+    ("storage:\n  rootDirectory: /r\n  gcDelay: -2h\n", 3, "storage.gcDelay", "use 0s or more"),
+    ("storage:\n  rootDirectory: /r\n  gcInterval: -1s\n", 3, "storage.gcInterval", "use 0s or more"),
+    ("storage:\n  rootDirectory: /r\n  retention:\n    delay: -1h\n", 4, "storage.retention.delay", "use 0s or more"),
+    ("storage:\n  rootDirectory: /r\n  retention:\n    policies:\n    - repositories: ['a[']\n", 5,
+     "storage.retention.policies[0].repositories[0]", "mend it"),
     ("storage:\n  rootDirectory: /r\n  gcTimeWindow: 25:00-26:00\n", 3, "storage.gcTimeWindow", "as 22:00-04:00"),
     ("storage:\n  rootDirectory: /r\n  gcTimeWindow: 02:00-02:00\n", 3, "storage.gcTimeWindow", "different times"),
     # Storage.

@@ -6,7 +6,7 @@ from datetime import timedelta
 
 from zot.config.drivers import SessionDriver
 from zot.config.section import REQUIRED, Section, setting
-from zot.config.values import NO_SECRET, Duration, Many, Secret
+from zot.config.values import NO_SECRET, Many, Secret, Span
 
 
 class Htpasswd(Section):
@@ -83,7 +83,7 @@ class SecretsManager(Section):
 
     region: str = setting("", "The region.")
     secret_name: str = setting("", "The name of the secret that holds the keys.")
-    refresh_interval: Duration = setting(timedelta(minutes=1), "How often it is read.", ge=timedelta(0))
+    refresh_interval: Span = setting(timedelta(minutes=1), "How often it is read.")
 
 
 class Bearer(Section):

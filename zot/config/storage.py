@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
-
 from zot.config.drivers import CacheDriver, StorageDriver
 from zot.config.section import Section, setting
-from zot.config.values import HOUR, Duration, Glob, Many, Regexp, Window
+from zot.config.values import HOUR, Glob, Many, Regexp, Span, Window
 
 
 class Kept(Section):
     """Which manifests are kept; one of the rules is enough."""
 
-    pulled_within: Duration | None = setting(None, "Keep what was pulled within this time.", ge=timedelta(0))
-    pushed_within: Duration | None = setting(None, "Keep what was pushed within this time.", ge=timedelta(0))
+    pulled_within: Span | None = setting(None, "Keep what was pulled within this time.")
+    pushed_within: Span | None = setting(None, "Keep what was pushed within this time.")
     most_recently_pushed_count: int = setting(0, "Keep this many of those pushed last; 0 is no rule.", ge=0)
     most_recently_pulled_count: int = setting(0, "Keep this many of those pulled last; 0 is no rule.", ge=0)
 
@@ -56,10 +54,9 @@ class Retention(Section):
     """Which tags and manifests are removed by themselves."""
 
     dry_run: bool = setting(False, "Only log what would be removed.")
-    delay: Duration | None = setting(
+    delay: Span | None = setting(
         None,
         "How long an untagged manifest, or a referrer without its subject, is kept; gcDelay if left out.",
-        ge=timedelta(0),
     )
     policies: tuple[RetentionPolicy, ...] = setting(
         (), "What is kept, by repository; a repository that no policy is for keeps everything."
@@ -85,15 +82,12 @@ class StoreOptions(Section):
     commit: bool = setting(
         True, "Sync every file and directory before a push is acknowledged; without it a power cut may lose what was."
     )
-    gc_delay: Duration = setting(
+    gc_delay: Span = setting(
         HOUR,
         "How long nothing must have needed a blob before it is removed; an upload stays for a day at least.",
         reload=True,
-        ge=timedelta(0),
     )
-    gc_interval: Duration = setting(
-        HOUR, "How often garbage is collected; 0 is once, at the start.", reload=True, ge=timedelta(0)
-    )
+    gc_interval: Span = setting(HOUR, "How often garbage is collected; 0 is once, at the start.", reload=True)
     gc_time_window: Window = setting(
         "", "The time of day, in UTC, in which a collection may begin: `22:00-04:00`; empty is any time.",
         reload=True,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 
 from zot.config.section import REQUIRED, Section, setting
-from zot.config.values import HOUR, Duration, Many, Regexp
+from zot.config.values import HOUR, Many, Regexp, Span
 
 _NONE = timedelta(0)
 
@@ -48,15 +48,15 @@ class Upstream(Section):
 
     urls: Many[str] = setting(REQUIRED, "Its addresses, tried in order.", min_length=1)
     on_demand: bool = setting(False, "Fetch an image when somebody asks for it and it is not here.")
-    poll_interval: Duration = setting(_NONE, "How often `content` is fetched; 0 is never.", ge=_NONE)
+    poll_interval: Span = setting(_NONE, "How often `content` is fetched; 0 is never.")
     content: tuple[Content, ...] = setting(
         (), "Which repositories are fetched, and may be asked for; all may if left out."
     )
     tls_verify: bool = setting(True, "Check the registry's certificate.")
     cert_dir: str = setting("", "A directory with certificates: `*.crt` to check, `*.cert` and `*.key` to show.")
     max_retries: int | None = setting(None, "How often a failed request is repeated.", ge=0)
-    retry_delay: Duration | None = setting(None, "The pause before that; needed with maxRetries.", ge=_NONE)
-    max_retry_delay: Duration | None = setting(None, "The longest pause, if they are to grow.", ge=_NONE)
+    retry_delay: Span | None = setting(None, "The pause before that; needed with maxRetries.")
+    max_retry_delay: Span | None = setting(None, "The longest pause, if they are to grow.")
     only_signed: bool = setting(False, "Fetch signed images only.")
     sync_legacy_cosign_tags: bool = setting(True, "Fetch signatures that are kept as tags too.")
     credential_helper: str = setting("", "How credentials are got: `ecr`, `gcp` or `oauth2`.", acted_on=False)
@@ -64,13 +64,9 @@ class Upstream(Section):
         None, "How `oauth2` gets them.", name="oauth2CredentialHelper", acted_on=False
     )
     preserve_digest: bool = setting(False, "Keep docker's manifests as they are; needs http.compat to have docker2s2.")
-    sync_timeout: Duration = setting(3 * HOUR, "How long fetching an image may take.", ge=_NONE)
-    response_header_timeout: Duration = setting(
-        timedelta(seconds=30), "How long an answer may take to begin.", ge=_NONE
-    )
-    manifest_check_interval: Duration = setting(
-        _NONE, "How long a tag that was looked up is served without asking again.", ge=_NONE
-    )
+    sync_timeout: Span = setting(3 * HOUR, "How long fetching an image may take.")
+    response_header_timeout: Span = setting(timedelta(seconds=30), "How long an answer may take to begin.")
+    manifest_check_interval: Span = setting(_NONE, "How long a tag that was looked up is served without asking again.")
     req_concurrent: int = setting(3, "How many requests go on at once.", ge=1)
     req_per_sec: float | None = setting(
         None, "How many requests a second; no limit if left out.", gt=0, allow_inf_nan=False

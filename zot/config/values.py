@@ -96,6 +96,12 @@ def _read_level(value: object) -> object:
     return level
 
 
+def _check_span(value: timedelta) -> timedelta:
+    if value < timedelta(0):
+        raise ValueError(f"{write_duration(value)} is less than 0; use 0s or more")
+    return value
+
+
 def _check_window(value: str) -> str:
     if value:
         read_window(value)
@@ -134,6 +140,8 @@ T = TypeVar("T")
 Many = Annotated[tuple[T, ...], BeforeValidator(_one_is_many)]
 Origins = Annotated[tuple[str, ...], BeforeValidator(_read_origins)]
 Duration = Annotated[timedelta, BeforeValidator(read_duration), PlainSerializer(write_duration, return_type=str)]
+# One that is not negative.
+Span = Annotated[Duration, AfterValidator(_check_span)]
 Level = Annotated[str, BeforeValidator(_read_level)]
 Regexp = Annotated[str, AfterValidator(_check_regexp)]
 Glob = Annotated[str, AfterValidator(_check_glob)]

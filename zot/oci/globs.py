@@ -17,6 +17,11 @@ LONGEST = 512
 _MOST_ALTERNATIVES = 100
 _REMEMBERED = 4_096
 _FLAGS = glob.GLOBSTAR | glob.DOTMATCH | glob.FORCEUNIX
+# An escaped character, or a class; beside these a pattern has characters that begin neither.
+_WHOLE = r"\\.|\[(?![!^]?\])(?:\\.|[^\]\\])+\]"
+_PARTS = re.compile(_WHOLE + r"|[^\[\\]", re.DOTALL)
+_BRACES = re.compile(_WHOLE + r"|[{}]", re.DOTALL)
+_UNREADABLE = {"[": "a [ has no ], or nothing before it", "\\": "it ends with a backslash"}
 _WILDCARD = re.compile(r"\*+|\?|\[[^]]*\]|\{[^}]*\}")
 
 
@@ -70,6 +75,7 @@ def compile_glob(pattern: str) -> Glob:
     """Compile a pattern. Raises `ValueError`, with a sentence that says what is wrong with it."""
     if not pattern or len(pattern) > LONGEST:
         raise ValueError(f"a pattern has 1 to {LONGEST} characters")
+    _check(pattern)
     try:
         alternatives = bracex.expand(pattern, keep_escapes=True, limit=_MOST_ALTERNATIVES)
     except bracex.ExpansionLimitException:
@@ -81,3 +87,17 @@ def compile_glob(pattern: str) -> Glob:
         return Glob(pattern, tuple(re.compile(one) for one in expressions))
     except re.error as error:
         raise ValueError(f"it can't be read: {error}") from None
+
+
+def _check(pattern: str) -> None:
+    """Raise `ValueError` for what doublestar does not read and wcmatch takes for characters of a name."""
+    rest = _PARTS.sub("", pattern)
+    if rest:
+        raise ValueError(f"it can't be read: {_UNREADABLE[rest[0]]}")
+    depth = 0
+    for brace in _BRACES.findall(pattern):
+        depth += {"{": 1, "}": -1}.get(brace, 0)
+        if depth < 0:
+            break
+    if depth:
+        raise ValueError(f"it can't be read: a {'{' if depth > 0 else '}'} stands alone")
