@@ -32,7 +32,7 @@ def version(output: Output) -> None:
 @click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
 @click.pass_context
 def completion(context: click.Context, shell: str) -> None:
-    """Print what lets a shell complete commands, options and configuration keys.
+    """Print what lets a shell complete commands, options, configuration keys and repositories on this machine.
 
     \b
     Examples:

@@ -16,7 +16,7 @@ from cli.output import Output, output_options
 from cli.store import open_store, open_to_change, require_store
 from zot.auth.accounts import Account, Directory
 from zot.auth.authority import Authority
-from zot.auth.dates import NEVER, now, read_date, write_date
+from zot.auth.dates import FORMS, NEVER, now, read_date, write_date
 from zot.auth.key_login import KeyLogin
 from zot.auth.keys import ApiKeys, Key, Wanted
 from zot.auth.opening import Opener
@@ -70,7 +70,7 @@ def create(
     try:
         wanted = Wanted(label, scopes or None, _until(expires), "zot apikey")
         idle = _idle(scopes)
-        keys, authority = _open(chosen, open_to_change(chosen))
+        keys, authority = _open(chosen, open_to_change(chosen, output))
         key, secret = keys.create(*_find(user, authority.directories), wanted)
     except ValueError as error:
         raise click.UsageError(str(error)) from None
@@ -99,7 +99,7 @@ def list_keys(user: str | None, config: str | None, output: Output) -> None:
       zot apikey list --user ci
     """
     chosen = read(config, output)
-    keys, authority = _open(chosen, open_store(chosen))
+    keys, authority = _open(chosen, open_store(chosen, output))
     login = KeyLogin(keys, authority.directories)
     found = sorted(keys.of(user) if user else keys.all(), key=lambda key: (key.user, key.created))
     listed = [(key, _flaw(key, login)) for key in found]
@@ -129,7 +129,7 @@ def revoke(identifier: str, config: str | None, output: Output) -> None:
     """
     chosen = read(config, output)
     require_store(chosen)
-    keys, _ = _open(chosen, open_to_change(chosen))
+    keys, _ = _open(chosen, open_to_change(chosen, output))
     # Whose it was is known only before it is gone.
     user = next((key.user for key in keys.all() if key.uuid == identifier), "")
     if not keys.revoke(identifier):
@@ -177,7 +177,7 @@ def _until(expires: str | None) -> datetime | None:
             until = read_date(expires or "nothing")
     except (ValueError, OverflowError):
         raise ValueError(
-            f"--expires {expires}: write 90d (or m, h, w), 2027-08-28 or 2027-08-28T17:10:05+03:00"
+            f"--expires {expires}: write 90d (or m, h, w), a last day as 2027-08-28, or a time with its zone: {FORMS}"
         ) from None
     if until is not None and until <= now():
         raise ValueError(f"--expires {expires} is over already")

@@ -10,7 +10,7 @@ from cli.configuration import read
 from cli.options import config_argument
 from cli.output import Output, counted, output_options
 from cli.probing import users
-from cli.store import open_store, require_store
+from cli.store import absent, open_store, require_store
 from zot import checkup
 from zot.addresses import OutgoingError, origin
 from zot.checkup import Finding
@@ -74,6 +74,8 @@ def _look(config: Config, url: str | None, cafile: str | None) -> Iterator[Findi
         if options.storage_driver is None:
             yield from checkup.root(options.root_directory, dedupe=options.dedupe)
     yield _open(config)
+    for route, directory in absent(config).items():
+        yield Finding(f"store {route}", "good", f"there is no store at {directory} yet; zot serve makes it")
     yield from _layouts(config)
     tls = config.http.tls
     if tls is not None and tls.cert and tls.key:
@@ -90,7 +92,7 @@ def _open(config: Config) -> Finding:
     except StartupError as error:
         return Finding("store", "good", f"{error.problem} yet; zot serve makes it")
     try:
-        for _, store in open_store(config).by_route():
+        for _, store in open_store(config, Output(quiet=True)).by_route():
             store.check()
     except StartupError as error:
         return Finding("store", "bad", error.problem, error.remedy)

@@ -34,7 +34,7 @@ def du(repository: str | None, limit: int, sort: str, config: str | None, output
       zot du --sort unique --limit 10
       zot du --output json
     """
-    stores = open_store(read(config, output))
+    stores = open_store(read(config, output), output)
     if repository is None:
         found = [_measure(route, store, output) for route, store in stores.by_route()]
     else:

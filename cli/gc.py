@@ -53,7 +53,7 @@ def run(dry_run: bool, repository: str | None, config: str | None, output: Outpu
     """
     status = 0
     documents = []
-    with opened(config, output) as (read, stores):
+    with opened(config, output, to_change=not dry_run) as (read, stores):
         several = len(list(stores.by_route())) > 1
         for route, store in chosen(stores, repository, output):
             prefix = f"{route}: " if several else ""

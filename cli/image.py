@@ -6,6 +6,7 @@ from dataclasses import asdict
 
 import click
 
+from cli.completing import complete_repository
 from cli.configuration import read
 from cli.options import config_group, config_option
 from cli.output import Output, camel, output_options
@@ -28,7 +29,7 @@ def image() -> None:
 
 
 @image.command()
-@click.argument("reference", metavar="REPO[:TAG|@DIGEST]", type=reference_argument)
+@click.argument("reference", metavar="REPO[:TAG|@DIGEST]", type=reference_argument, shell_complete=complete_repository)
 @click.option("--after", default="", metavar="TAG", help="For a whole repository: begin behind this tag.")
 @click.option("--limit", type=click.IntRange(1), default=_PAGE, show_default=True, help="… how many tags to show.")
 @config_option
@@ -43,7 +44,7 @@ def show(reference: Reference, after: str, limit: int, config: str | None, outpu
       zot image show team/app --limit 5
     """
     name, wanted = reference
-    store = open_store(read(config, output)).of(name)
+    store = open_store(read(config, output), output).of(name)
     if wanted is not None:
         found, following = [images.show(store, name, wanted)], None
     else:

@@ -11,7 +11,7 @@ from typing import Any, NoReturn
 
 from cli.configuration import read
 from cli.output import Output
-from cli.store import open_to_change, require_store
+from cli.store import open_store, open_to_change, require_store
 from zot.config import Config
 from zot.gc.cleaning import Cleaned
 from zot.gc.scrubbing import Scrubbed
@@ -29,14 +29,17 @@ FAILED = 1
 
 
 @contextmanager
-def opened(named: str | None, output: Output) -> Iterator[tuple[Config, Stores]]:
-    """Open the stores of the configuration that is used; a store that fails ends the command with one line and 1."""
+def opened(named: str | None, output: Output, *, to_change: bool = False) -> Iterator[tuple[Config, Stores]]:
+    """Open the stores of the configuration that is used; a store that fails ends the command with one line and 1.
+
+    The logs of the server are written to only by what is opened `to_change`.
+    """
     config = read(named, output)
     require_store(config)
     logging.getLogger().addHandler(logging.NullHandler())
     try:
-        stores = open_to_change(config)
-        if config.log.output:
+        stores = open_to_change(config, output) if to_change else open_store(config, output)
+        if to_change and config.log.output:
             # Not before, as the file belongs to the owner of the root too.
             configure_log(config.log.level, config.log.output)
         yield config, stores

@@ -53,7 +53,7 @@ def sync(repository: str | None, prune: bool, config: str | None, output: Output
     """
     chosen = read(config, output)
     require_root(chosen)
-    stores = open_to_change(chosen)
+    stores = open_to_change(chosen, output, below="")
     outcomes = []
     for outcome in _outcomes(stores, repository, prune):
         outcomes.append(outcome)
@@ -74,7 +74,8 @@ def _outcomes(stores: Stores, repository: str | None, prune: bool) -> Iterator[O
             repositories.require(store, repository)
         yield outcome
         return
-    for _, store in stores.by_route():
+    with_layouts = [store for _, store in stores.by_route() if store.layouts is not None]
+    for store in with_layouts or [stores.default]:
         keeper = _keeper(stores, store)
         for name in keeper.names():
             yield keeper.attend(name, prune=prune)

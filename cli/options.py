@@ -13,7 +13,8 @@ import click
 
 VARIABLE = "ZOT_CONFIG"
 
-_NAMED = "zot.config"
+# Where a context keeps the file that was named so far.
+NAMED = "zot.config"
 
 
 def config_option(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -55,6 +56,6 @@ def same_file(first: str | None, second: str | None) -> str | None:
 
 def _take(context: click.Context, _parameter: click.Parameter, file: str | None) -> None:
     """Keep a file that is named for the command, as all contexts from zot down to it have one `meta`."""
-    named = context.meta[_NAMED] = same_file(context.meta.get(_NAMED), file)
+    named = context.meta[NAMED] = same_file(context.meta.get(NAMED), file)
     if not isinstance(context.command, click.Group):
         context.params["config"] = named

@@ -35,7 +35,7 @@ def list_repositories(after: str, limit: int, config: str | None, output: Output
       zot repo list --limit 10
       zot repo list --after team/app --output json
     """
-    found = list(islice(open_store(read(config, output)).names(after), limit + 1))
+    found = list(islice(open_store(read(config, output), output).names(after), limit + 1))
     shown, more = found[:limit], len(found) > limit
     if output.json:
         output.document({"repositories": shown, "next": shown[-1] if more else None})

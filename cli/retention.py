@@ -10,6 +10,7 @@ from typing import Any
 
 import click
 
+from cli.completing import complete_repository
 from cli.jobs import FAILED, age, chosen, fail, opened, tell_failure, work
 from cli.options import config_group, config_option
 from cli.output import Output, counted, output_options
@@ -97,7 +98,7 @@ def run(plan_id: str | None, config: str | None, output: Output) -> None:
       zot retention run --plan 20261125T181322-1a2b
     """
     documents = []
-    with opened(config, output) as (_, stores):
+    with opened(config, output, to_change=True) as (_, stores):
         for route, store in stores.by_route():
             record = Record("retention", "hand", store.retention.dry_run)
             job: Callable[[Run], None] = plans.delete_now
@@ -120,7 +121,7 @@ def run(plan_id: str | None, config: str | None, output: Output) -> None:
 
 
 @retention.command()
-@click.argument("tag", metavar="REPOSITORY:TAG", type=reference_argument)
+@click.argument("tag", metavar="REPOSITORY:TAG", type=reference_argument, shell_complete=complete_repository)
 @config_option
 @output_options
 def explain(tag: Reference, config: str | None, output: Output) -> None:

@@ -47,7 +47,7 @@ def run(repository: str | None, rate: int, config: str | None, output: Output) -
     """
     status = 0
     documents = []
-    with opened(config, output) as (_, stores):
+    with opened(config, output, to_change=True) as (_, stores):
         for route, store in chosen(stores, repository, output):
             rows: list[list[Any]] = []
 

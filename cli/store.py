@@ -11,7 +11,10 @@ from typing import Any, NamedTuple, TypeVar
 
 import click
 
+from cli.completing import complete_repository
+from cli.output import Output
 from zot.config import Config
+from zot.config.storage import StoreOptions
 from zot.errors import RegistryError, StartupError
 from zot.logs import configure_audit
 from zot.oci import digest as digests
@@ -33,39 +36,50 @@ class Reference(NamedTuple):
 
 
 def require_store(config: Config) -> None:
-    """Check that there are stores, as a command that looks into them makes none. Raises `StartupError`."""
+    """Check that there is a store, as a command that looks into it makes none. Raises `StartupError`."""
     _require(config, paths.PRIVATE)
 
 
 def require_root(config: Config) -> None:
-    """Check that the directories of the stores are there, whoever filled them. Raises `StartupError`."""
+    """Check that the directory of the store is there, whoever filled it. Raises `StartupError`."""
     _require(config, "")
 
 
 def _require(config: Config, below: str) -> None:
-    for options in (config.storage, *config.storage.sub_paths.values()):
-        root = options.root_directory
-        if options.storage_driver is None and not os.path.isdir(os.path.join(root, below)):
-            raise StartupError(
-                f"there is no store at {root}",
-                "check storage.rootDirectory (--config FILE), or start the server once, which makes it",
-            )
+    if not _is_there(config.storage, below):
+        raise StartupError(
+            f"there is no store at {config.storage.root_directory}",
+            "check storage.rootDirectory (--config FILE), or start the server once, which makes it",
+        )
 
 
-def open_store(config: Config) -> Stores:
-    """Open the stores that are there, as a server does; a server may use them meanwhile. Raises `StartupError`.
+def _is_there(options: StoreOptions, below: str) -> bool:
+    return options.storage_driver is not None or os.path.isdir(os.path.join(options.root_directory, below))
+
+
+def absent(config: Config, below: str = paths.PRIVATE) -> dict[str, str]:
+    """Return the sub-paths that have no store yet, and where it will be. They are empty, for a command."""
+    return {
+        route: options.root_directory
+        for route, options in config.storage.sub_paths.items()
+        if not _is_there(options, below)
+    }
+
+
+def open_store(config: Config, output: Output) -> Stores:
+    """Open the stores that are there to read, as a server does; a server may use them meanwhile. Raises `StartupError`.
 
     The superuser becomes the owner of the root first: files of its own would be closed to the server.
     """
     require_store(config)
     _become_owner(config.storage.root_directory)
-    return open_stores(config)
+    return _open(config, absent(config), output)
 
 
-def open_to_change(config: Config) -> Stores:
+def open_to_change(config: Config, output: Output, below: str = paths.PRIVATE) -> Stores:
     """Open the stores for a command that changes them, whose changes go to the audit log. Raises `StartupError`.
 
-    Lines there name whoever started the command, also by sudo.
+    Lines there name whoever started the command, also by sudo. A sub-path whose root has no `below` stays as it is.
     """
     try:
         login = pwd.getpwuid(os.getuid()).pw_name
@@ -74,7 +88,13 @@ def open_to_change(config: Config) -> Stores:
     # The owner of the root makes the file, or the server could not write to it.
     _become_owner(config.storage.root_directory)
     configure_audit(config.log.audit, os.environ.get("SUDO_USER", login))
-    return open_stores(config)
+    return _open(config, absent(config, below), output)
+
+
+def _open(config: Config, absent: dict[str, str], output: Output) -> Stores:
+    for route, root in absent.items():
+        output.note(f"there is no store at {root} yet, so there is nothing in {route}; zot serve makes it")
+    return open_stores(config, absent=absent)
 
 
 def _become_owner(root: str) -> None:
@@ -114,10 +134,10 @@ def repository_options(*, required: bool = False) -> Callable[[Callable[..., Any
             return command(*arguments, repository=named or repo, **others)
 
         metavar, meaning = ("REPO", "The repository") if required else ("[REPO]", "Only this repository")
-        argument = click.argument("named", metavar=metavar, required=False, type=repository_argument)
-        option = click.option(
-            "--repo", metavar="REPO", type=repository_argument, help=f"{meaning}; the argument says the same."
-        )
+        completed: Any = {"type": repository_argument, "shell_complete": complete_repository}
+        argument = click.argument("named", metavar=metavar, required=False, **completed)
+        said = f"{meaning}; the argument says the same."
+        option = click.option("--repo", metavar="REPO", help=said, **completed)
         return argument(option(united))
 
     return give

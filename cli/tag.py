@@ -6,6 +6,7 @@ import sys
 
 import click
 
+from cli.completing import complete_repository
 from cli.configuration import read
 from cli.options import config_group, config_option
 from cli.output import Output, output_options
@@ -53,7 +54,7 @@ def list_tags(repository: str, after: str, limit: int, config: str | None, outpu
       zot tag list team/app --after v1 --limit 10 --output json
     """
     name = repository
-    store = open_store(read(config, output)).of(name)
+    store = open_store(read(config, output), output).of(name)
     page = tags.page(store, name, limit, after)
     found = [fact for fact in (_read(store, name, one) for one in page.names) if fact is not None]
     if output.json:
@@ -67,7 +68,7 @@ def list_tags(repository: str, after: str, limit: int, config: str | None, outpu
 
 
 @tag.command("delete")
-@click.argument("reference", metavar="REPO[:TAG]", type=reference_argument)
+@click.argument("reference", metavar="REPO[:TAG]", type=reference_argument, shell_complete=complete_repository)
 @click.argument("names_", metavar="[TAG]...", nargs=-1, type=tag_argument)
 @click.option("--yes", "-y", is_flag=True, help="Don't ask.")
 @config_option
@@ -86,7 +87,7 @@ def delete_tags(reference: Reference, names_: tuple[str, ...], yes: bool, config
     name, names_ = _named(reference, names_)
     chosen = read(config, output)
     require_store(chosen)
-    store = open_to_change(chosen).of(name)
+    store = open_to_change(chosen, output).of(name)
     known = [_there(store, name, one) for one in dict.fromkeys(names_)]
     if not yes:
         if not sys.stdin.isatty():

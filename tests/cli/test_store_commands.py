@@ -216,6 +216,55 @@ def test_a_store_that_is_not_there_is_not_made(tmp_path: Path, arguments: tuple[
     assert [path.name for path in tmp_path.iterdir()] == ["config.json"]
 
 
+LOOKING = [
+    ("repo", "list"),
+    ("du",),
+    ("gc", "status"),
+    ("gc", "run", "--dry-run"),
+    ("retention", "plan"),
+    ("job", "list"),
+    ("apikey", "list"),
+    ("doctor",),
+]
+
+
+@pytest.mark.parametrize("arguments", [*LOOKING, ("gc", "run"), ("scrub", "run"), ("layout", "sync")], ids=" ".join)
+def test_a_sub_path_without_a_root_is_empty(tmp_path: Path, arguments: tuple[str, ...]) -> None:
+    """A sub-path whose root is not there yet is an empty store, which is said; its root is not made."""
+    config = with_sub_path(tmp_path)
+    done = run(*arguments, "--config", str(config))
+    assert done.returncode == 0, done.stderr
+    assert f"there is no store at {tmp_path}/fast yet" in done.stderr + done.stdout
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["config.json", "root"]
+    for missing in (
+        ("tag", "list", "fast/a"),
+        ("tag", "delete", "fast/a", "v1", "--yes"),
+        ("image", "show", "fast/a:v1"),
+    ):
+        done = run(*missing, "--quiet", "--config", str(config))
+        assert (done.returncode, "there is no repository 'fast/a'" in done.stderr) == (1, True), done.stderr
+
+
+@pytest.mark.parametrize("arguments", LOOKING, ids=" ".join)
+def test_who_only_looks_needs_no_logs(tmp_path: Path, arguments: tuple[str, ...]) -> None:
+    """Where log and audit log can't be written to, commands that read go on, and those that change are refused."""
+    logs = {"output": str(tmp_path / "nowhere/log"), "audit": str(tmp_path / "nowhere/audit")}
+    config = with_sub_path(tmp_path, log=logs)
+    assert run(*arguments, "--config", str(config)).returncode == 0
+    done = run("gc", "run", "--config", str(config))
+    assert (done.returncode, "log.audit" in done.stderr) == (1, True)
+
+
+def with_sub_path(directory: Path, **more: Any) -> Path:
+    """Write a configuration with a store, and a sub-path whose root is not there."""
+    config = directory / "config.json"
+    below = {"/fast": {"rootDirectory": str(directory / "fast"), "gc": True}}
+    storage = {"rootDirectory": str(directory / "root"), "subPaths": below}
+    config.write_text(json.dumps({"storage": storage, **more}))
+    (directory / "root/_zot-blobs").mkdir(parents=True)
+    return config
+
+
 def configured(directory: Path) -> Path:
     """Write a configuration whose root is not there."""
     config = directory / "config.json"

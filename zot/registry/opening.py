@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import replace
 
 from zot.config import Config
@@ -15,6 +15,7 @@ from zot.registry.rules import retention_of
 from zot.registry.store import Store
 from zot.registry.stores import Stores
 from zot.storage.filesystem import Filesystem
+from zot.storage.memory import Memory
 from zot.storage.protocol import Storage, StorageError
 
 log = logging.getLogger(__name__)
@@ -25,15 +26,26 @@ _FORMAT = b"1\n"
 Count = Callable[[], None]
 
 
-def open_stores(config: Config, on_copy: Count | None = None, on_damage: Count | None = None) -> Stores:
-    """Open and try the storage; nothing is read but what is asked for. Raises `StartupError` if it can't be used."""
+def open_stores(
+    config: Config,
+    on_copy: Count | None = None,
+    on_damage: Count | None = None,
+    *,
+    absent: Collection[str] = (),
+) -> Stores:
+    """Open and try the storage; nothing is read but what is asked for. Raises `StartupError` if it can't be used.
+
+    Of the sub-paths those in `absent` have no store yet: an empty one stands for each, and none is made.
+    """
     ignored: Count = lambda: None  # noqa: E731
     on_copy, on_damage = on_copy or ignored, on_damage or ignored
     is_sparse = "sparse" in (config.http.compat or ())
 
-    def opened(options: StoreOptions) -> Store:
+    def opened(options: StoreOptions, *, is_there: bool = True) -> Store:
         storage: Storage
-        if options.storage_driver is not None:
+        if not is_there:
+            storage, layouts, has_links = Memory(), None, True
+        elif options.storage_driver is not None:
             storage, layouts, has_links = _bucket(options.storage_driver), None, True
         else:
             storage, has_links = _directory(options, on_copy, on_damage)
@@ -51,9 +63,22 @@ def open_stores(config: Config, on_copy: Count | None = None, on_damage: Count |
     default = opened(config.storage)
     below = {}
     for route, options in config.storage.sub_paths.items():
+        store = opened(options, is_there=route not in absent)
         # What is remembered is under its digest, so one memory does for all stores.
-        below[route] = replace(opened(options), manifests=default.manifests, references=default.references)
+        below[route] = replace(store, manifests=default.manifests, references=default.references)
     return Stores(default, below)
+
+
+def unopened(config: Config) -> Stores:
+    """Return the stores to list names in, and for nothing else: nothing is tried or made, and buckets are empty."""
+
+    def listed(options: StoreOptions) -> Store:
+        if options.storage_driver is not None:
+            return Store(Memory())
+        return Store(Filesystem(options.root_directory, private=paths.PRIVATE))
+
+    below = {route: listed(options) for route, options in config.storage.sub_paths.items()}
+    return Stores(listed(config.storage), below)
 
 
 def _directory(options: StoreOptions, on_copy: Count, on_damage: Count) -> tuple[Filesystem, bool]:

@@ -1,4 +1,7 @@
-"""A store in memory, for tests: the same protocol and nothing durable. One process only."""
+"""A store in memory: the same protocol and nothing durable. One process only.
+
+It is for tests, and stands for a store that is not there yet where a command only looks.
+"""
 
 from __future__ import annotations
 
