@@ -5,8 +5,8 @@ reason (what is wrong with this request) and a remedy (what the caller can do ab
 
     RegistryError
       BlobUnknown  BlobUploadInvalid  BlobUploadUnknown  DigestInvalid  Denied  ManifestBlobUnknown  ManifestInvalid
-      ManifestUnknown  NameInvalid  NameUnknown  RangeUnsatisfiable  SizeInvalid  TooManyRequests  Unauthorized
-      Unavailable  Unsupported
+      ManifestUnknown  NameInvalid  NameUnknown  RangeUnsatisfiable  RequestInvalid  SizeInvalid  TooManyRequests
+      Unauthorized  Unavailable  Unsupported
     StartupError
 """
 
@@ -142,6 +142,14 @@ class RangeUnsatisfiable(RegistryError):
     code = "UNSUPPORTED"
     status = 416
     message = "requested range not satisfiable"
+
+
+class RequestInvalid(RegistryError):
+    """The body or a parameter of a request to zot's own API is not as it has to be; the specification has no code."""
+
+    code = "REQUEST_INVALID"
+    status = 400
+    message = "the request is not as it has to be"
 
 
 class SizeInvalid(RegistryError):

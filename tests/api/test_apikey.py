@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from base64 import b64encode
 from pathlib import Path
@@ -13,6 +14,7 @@ from flask.testing import FlaskClient
 from tests.auth.test_htpasswd import line
 from tests.images import digest_of
 from zot.app import create_app
+from zot.auth.dates import FORMS
 from zot.config import Config
 
 FIELDS = ["createdAt", "expirationDate", "isExpired", "creatorUa", "generatedBy", "lastUsed", "label", "scopes", "uuid"]
@@ -106,7 +108,8 @@ def test_revoke_needs_one_identifier(client: FlaskClient, query: str) -> None:
         ('{"label": "x", "scopes": ["a:push"]}', "a:push"),
         ('{"label": "x", "admin": true}', "admin"),
         ('{"label": "x", "expirationDate": "2023-08-28T17:10:05+03:00"}', "expirationDate is over"),
-        ('{"label": "x", "expirationDate": "soon"}', "is no date"),
+        ('{"label": "x", "expirationDate": "soon"}', "'soon' is no date"),
+        ('{"label": "x", "expirationDate": "2087-01-01"}', "'2087-01-01' is no date with its time and zone"),
         ('{"label": "' + "x" * 300 + '"}', "label"),
     ],
 )
@@ -114,7 +117,18 @@ def test_a_request_that_is_not_right(client: FlaskClient, body: str, reason: str
     """A body that is no request, unknown fields (CVE-2019-16097), scopes and dates that can't hold are 400."""
     answer = client.post("/zot/auth/apikey", data=body, headers=USER)
     assert answer.status_code == 400
-    assert reason in answer.get_json()["errors"][0]["detail"]["reason"]
+    (error,) = answer.get_json()["errors"]
+    assert error["code"] == "REQUEST_INVALID"
+    assert reason in error["detail"]["reason"]
+    if "no date" in reason:
+        assert error["detail"]["remedy"].startswith("write a time with its zone: 2027-08-28T17:10:05Z, ")
+
+
+def test_every_form_of_a_date_that_is_advised_is_taken(client: FlaskClient) -> None:
+    """What the remedy of a refused date shows is accepted, with a year to come."""
+    for form in re.split(", (?=20)| or ", FORMS.replace("2027", "2087")):
+        made = create(client, json.dumps({"label": "x", "expirationDate": form}))
+        assert made["expirationDate"].startswith("2087-08-28T17:10:05"), form
 
 
 def test_a_body_that_is_too_long(client: FlaskClient) -> None:

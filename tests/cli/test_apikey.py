@@ -55,7 +55,9 @@ def test_what_goes_wrong(tmp_path: Path) -> None:
     assert "nobody knows a user 'eve' (htpasswd)" in run(*create, "eve", status=1)
     assert "'push' is none of" in run(*create, "alice", "--scope", "a:push", status=2)
     for wrong in ("soon", "", "2027-02-30", "90", "2027-08-28T17:10:05"):
-        assert "write 90d (or m, h, w), 2027-08-28 or" in run(*create, "alice", "--expires", wrong, status=2)
+        assert "write 90d (or m, h, w), a last day as 2027-08-28, or a time" in run(
+            *create, "alice", "--expires", wrong, status=2
+        )
     assert "is over" in run(*create, "alice", "--expires", "2020-01-01", status=2)
     assert "is over" in run(*create, "alice", "--expires", "2020-01-01T00:00:00Z", status=2)
     assert "'nobody' has no API keys" in both("list", "--user", "nobody", "-c", config)[1]

@@ -12,12 +12,13 @@ from zot.api.guard import Guard, Routes
 from zot.api.login import LoginViews
 from zot.api.rendering import document
 from zot.auth.actions import Action
-from zot.auth.dates import now, read_date
+from zot.auth.dates import FORMS, now, read_date
 from zot.auth.keys import ApiKeys, Key, Wanted
 from zot.auth.principal import Principal
-from zot.errors import Denied, ManifestInvalid, RegistryError
+from zot.errors import Denied, ManifestInvalid, RegistryError, RequestInvalid
 
 _MOST_BYTES = 8 * 1024
+_FORM = 'send {"label": "…", "scopes": ["…"], "expirationDate": "…"}, or ?id= to revoke'
 _PRIVATE = {"Cache-Control": "no-store"}
 
 
@@ -90,7 +91,7 @@ def _body() -> bytes:
     try:
         return bodies.whole(request.environ, _MOST_BYTES)
     except ManifestInvalid as error:
-        raise RegistryError(
+        raise RequestInvalid(
             f"the body is longer than {_MOST_BYTES} bytes", "ask for less", status=error.status
         ) from None
 
@@ -105,15 +106,15 @@ def _wanted(body: bytes) -> Wanted:
         where = ".".join(str(part) for part in first["loc"]) or "the body"
         raise _refused(f"{where}: {first['msg'].lower()}") from None
     except ValueError as error:
-        raise _refused(f"expirationDate: {error}") from None
+        raise _refused(f"expirationDate: {error}", f"write a time with its zone: {FORMS}") from None
     if expires is not None and expires <= now():
-        raise _refused("expirationDate is over")
+        raise _refused("expirationDate is over", "name a time to come, or leave it out")
     scopes = None if asked.scopes is None else tuple(asked.scopes)
     return Wanted(asked.label, scopes, expires, request.environ.get("HTTP_USER_AGENT", "")[:256])
 
 
-def _refused(reason: str) -> RegistryError:
-    return RegistryError(reason, 'send {"label": "…", "scopes": ["…"], "expirationDate": "…"}, or ?id= to revoke')
+def _refused(reason: str, remedy: str = _FORM) -> RequestInvalid:
+    return RequestInvalid(reason, remedy)
 
 
 def _shown(key: Key, principal: Principal) -> dict[str, Any]:

@@ -7,6 +7,8 @@ from email.utils import parsedate_to_datetime
 
 # How "never" is written.
 NEVER = "0001-01-01T00:00:00Z"
+# What `read_date` reads, by examples.
+FORMS = "2027-08-28T17:10:05Z, 2027-08-28T17:10:05+03:00 or Sat, 28 Aug 2027 17:10:05 +0300"
 
 
 def now() -> datetime:
@@ -27,8 +29,8 @@ def read_date(text: str) -> datetime | None:
         read = datetime.fromisoformat(text) if text[:1].isdigit() else parsedate_to_datetime(text)
     except (ValueError, OverflowError):
         read = None
-    if read is None or read.tzinfo is None:
-        raise ValueError(
-            f"{text[:40]!r} is no date; write 2027-08-28T17:10:05+03:00 or Sat, 28 Aug 2027 17:10:05 +0300"
-        )
+    if read is None:
+        raise ValueError(f"{text[:40]!r} is no date")
+    if read.tzinfo is None:
+        raise ValueError(f"{text[:40]!r} is no date with its time and zone")
     return read
