@@ -9,7 +9,7 @@ import click
 from cli.configuration import read
 from cli.options import config_argument
 from cli.output import Output, counted, output_options
-from cli.probing import users
+from cli.probing import logs, users
 from cli.store import absent, open_store, require_store
 from zot import checkup
 from zot.addresses import OutgoingError, origin
@@ -81,6 +81,7 @@ def _look(config: Config, url: str | None, cafile: str | None) -> Iterator[Findi
     if tls is not None and tls.cert and tls.key:
         yield from checkup.certificate(tls.cert, tls.key)
     yield from users(config)
+    yield from logs(config)
     if url is not None:
         yield from checkup.outside(url, cafile)
 

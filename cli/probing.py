@@ -5,6 +5,7 @@ A table of probes; `zot.checkup` has those that `zot doctor` makes too. Nothing 
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -88,6 +89,23 @@ def _named(control: AccessControl) -> set[str]:
     return set(control.metrics.users).union(*several)
 
 
+def logs(config: Config) -> Iterator[Finding]:
+    """Look whether the files of the log can be written to, and make none."""
+    for key, name in (("log.output", config.log.output), ("log.audit", config.log.audit)):
+        if not name:
+            continue
+        file, what = Path(name), f"{key} {name}"
+        parent = file.parent
+        if file.is_dir():
+            yield Finding(what, "bad", "it is a directory", f"name a file in it, such as {file / 'zot.log'}")
+        elif not parent.is_dir():
+            yield Finding(what, "bad", f"there is no directory {parent}", "make it, or name another file")
+        elif not os.access(file if file.exists() else parent, os.W_OK):
+            yield Finding(what, "bad", "it can't be written to", "let the user that runs zot own it")
+        else:
+            yield Finding(what, "good", "it can be written to")
+
+
 def _ldap(config: Config) -> Iterator[Finding]:
     auth = config.http.auth
     if auth is None or auth.ldap is None:
@@ -144,4 +162,12 @@ def _upstreams(config: Config) -> Iterator[Finding]:
             yield Finding(key, "good" if good else "bad", f"{base} answers {status}", remedy)
 
 
-PROBES: tuple[Callable[[Config], Iterator[Finding]], ...] = (_storage, _certificate, users, _ldap, _openid, _upstreams)
+PROBES: tuple[Callable[[Config], Iterator[Finding]], ...] = (
+    _storage,
+    logs,
+    _certificate,
+    users,
+    _ldap,
+    _openid,
+    _upstreams,
+)

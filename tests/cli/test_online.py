@@ -84,6 +84,18 @@ def test_a_directory_that_can_not_be_written_to(tmp_path: Path, need: Callable[.
     assert verify(tmp_path, {"storage": {"rootDirectory": f"{tmp_path}/file/root"}})[0] == 1
 
 
+def test_log_files(tmp_path: Path) -> None:
+    """A file that can be made is good and is not made; a directory, and a file below nothing, are bad."""
+    storage = {"rootDirectory": f"{tmp_path}/root"}
+    status, states = verify(
+        tmp_path, {"storage": storage, "log": {"output": f"{tmp_path}/a.log", "audit": str(tmp_path)}}
+    )
+    assert (status, states["log.output"], states["log.audit"]) == (1, "good", "bad")
+    assert not (tmp_path / "a.log").exists()
+    status, states = verify(tmp_path, {"storage": storage, "log": {"output": f"{tmp_path}/none/a.log"}})
+    assert (status, states["log.output"]) == (1, "bad")
+
+
 def test_certificates(tmp_path: Path) -> None:
     """A certificate and its key are good, and of how long it is valid is told."""
     one = trustme.CA().issue_cert("zot.example.com")
