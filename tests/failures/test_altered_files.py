@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.certificates import Authority
-from tests.failures.conftest import Start, detail, pulls, push_blob, push_image
+from tests.failures.conftest import detail, pulls, push_blob, push_image
 from tests.images import digest_of
 from tests.servers import Server, running_server
 
@@ -19,12 +19,13 @@ LAYER = b"layer" * 20_000
 
 
 @pytest.fixture
-def server(start: Start) -> Server:
-    """A server with an image in two repositories, which share the layer."""
-    server = start()
-    push_image(server, "a", "v1")
-    push_image(server, "b", "v1")
-    return server
+def server(shared_server: Server) -> Server:
+    """A server with an image in two repositories, which share the layer, and nothing set aside."""
+    push_image(shared_server, "a", "v1")
+    push_image(shared_server, "b", "v1")
+    for path in (shared_server.root / "_zot-blobs").glob("damaged/*"):
+        path.unlink()
+    return shared_server
 
 
 def stored(server: Server, content: bytes) -> Path:
@@ -101,16 +102,17 @@ def test_an_altered_manifest(server: Server) -> None:
     assert all(pulls(server, "a", "v1") for _ in range(5))
 
 
-@pytest.fixture(params=["plain", "TLS"])
-def sender(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Server]:
+@pytest.fixture(scope="module", params=["plain", "TLS"])
+def sender(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """A server whose blobs go out by sendfile, or, over TLS, in pieces."""
+    directory = tmp_path_factory.mktemp("sender")
     if request.param == "plain":
-        with running_server(tmp_path) as running:
+        with running_server(directory) as running:
             yield running
         return
-    authority = Authority(tmp_path)
+    authority = Authority(directory)
     settings = {"http": {"port": 0, "tls": authority.tls}}
-    with running_server(tmp_path, settings=settings, authority=authority.file) as running:
+    with running_server(directory, settings=settings, authority=authority.file) as running:
         yield running
 
 

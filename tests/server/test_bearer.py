@@ -34,10 +34,11 @@ def settings(directory: Path, signer: Signer, **http: Any) -> dict[str, Any]:
     return {"http": {"port": 0, "auth": auth, **http}}
 
 
-@pytest.fixture
-def server(tmp_path: Path, signer: Signer) -> Iterator[Server]:
-    """A server that believes in tokens, without access control."""
-    with running_server(tmp_path, "--workers", "2", settings=settings(tmp_path, signer)) as running:
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory, signer: Signer) -> Iterator[Server]:
+    """A server that believes in tokens, without access control; each test has repositories of its own there."""
+    directory = tmp_path_factory.mktemp("bearer")
+    with running_server(directory, "--workers", "2", settings=settings(directory, signer)) as running:
         yield running
 
 
@@ -106,7 +107,7 @@ def test_a_token_opens_what_it_names(server: Server, signer: Signer) -> None:
 
 def test_a_token_without_a_name_opens_what_it_names(server: Server, signer: Signer) -> None:
     """What a token server gives to the anonymous counts where no access control says otherwise."""
-    assert push(server, "a", signer.token("repository:a:pull,push", sub=""))[0] == 201
+    assert push(server, "nameless", signer.token("repository:nameless:pull,push", sub=""))[0] == 201
 
 
 def test_a_bad_token_is_sent_for_a_better_one(server: Server, signer: Signer) -> None:
@@ -132,21 +133,22 @@ def test_tokens_replace_every_other_login(server: Server, signer: Signer) -> Non
 def test_a_mount_needs_the_right_to_read_its_source(server: Server, signer: Signer) -> None:
     """CVE-2024-39897: a token for the target alone mounts nothing; with pull on the source too it does."""
     assert push(server, "private", signer.token("repository:private:pull,push"))[0] == 201
-    path = f"/v2/a/blobs/uploads/?mount={digest_of(b'x')}&from=private"
-    narrow, wide = (signer.token("repository:a:pull,push", *more) for more in ((), ("repository:private:pull",)))
+    path = f"/v2/mounts/blobs/uploads/?mount={digest_of(b'x')}&from=private"
+    narrow, wide = (signer.token("repository:mounts:pull,push", *more) for more in ((), ("repository:private:pull",)))
     assert server.request("POST", path, headers=bearer(narrow))[0] == 202
     assert server.request("POST", path, headers=bearer(wide))[0] == 201
 
 
 def test_the_list_shows_what_may_be_read_or_all(server: Server, signer: Signer) -> None:
     """The catalogue holds what the token lets its bearer pull, or everything for who may list the registry."""
-    for name in ("a", "b"):
+    for name in ("list/a", "list/b"):
         assert push(server, name, signer.token(f"repository:{name}:push"))[0] == 201
-    seen = [
+    nothing, one, everything = (
         json.loads(server.request("GET", "/v2/_catalog", headers=bearer(signer.token(*access)))[2])["repositories"]
-        for access in ((), ("repository:a:pull",), ("registry:catalog:*",))
-    ]
-    assert seen == [[], ["a"], ["a", "b"]]
+        for access in ((), ("repository:list/a:pull",), ("registry:catalog:*",))
+    )
+    assert (nothing, one) == ([], ["list/a"])
+    assert {"list/a", "list/b"} <= set(everything)
 
 
 def test_access_control_narrows_a_token(controlled: Server, signer: Signer) -> None:
