@@ -236,13 +236,15 @@ def test_a_sub_path_without_a_root_is_empty(tmp_path: Path, arguments: tuple[str
     assert done.returncode == 0, done.stderr
     assert f"there is no store at {tmp_path}/fast yet" in done.stderr + done.stdout
     assert sorted(path.name for path in tmp_path.iterdir()) == ["config.json", "root"]
-    for missing in (
-        ("tag", "list", "fast/a"),
-        ("tag", "delete", "fast/a", "v1", "--yes"),
-        ("image", "show", "fast/a:v1"),
-    ):
+
+
+def test_nothing_is_found_on_a_sub_path_without_a_root(tmp_path: Path) -> None:
+    """A repository there is unknown, as in any store where it is not."""
+    config = with_sub_path(tmp_path)
+    for missing in (("tag", "list", "fast/a"), ("tag", "delete", "fast/a:v1", "--yes"), ("image", "show", "fast/a:v1")):
         done = run(*missing, "--quiet", "--config", str(config))
         assert (done.returncode, "there is no repository 'fast/a'" in done.stderr) == (1, True), done.stderr
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["config.json", "root"]
 
 
 @pytest.mark.parametrize("arguments", LOOKING, ids=" ".join)
