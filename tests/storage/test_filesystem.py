@@ -280,3 +280,13 @@ def test_a_note_without_the_time_is_none_of_damage(disk: Filesystem, tmp_path: P
     disk.touch("a/one")
     assert not disk.stat("a/one").suspect
     assert len(os.getxattr(path, "user.zot.stamp").split()) == 3
+
+
+def test_a_directory_is_no_document(disk: Filesystem, tmp_path: Path) -> None:
+    """What somebody put in the place of a document fails as storage does, and as nothing else."""
+    for directory in ("docs/one", "docs/one/below"):
+        (tmp_path / directory).mkdir(parents=True, exist_ok=True)
+    with pytest.raises(Unavailable, match="Is a directory"):
+        disk.read("docs/one")
+    disk.write("docs/large", b"x" * (16 * 1024 * 1024 + 7))
+    assert len(disk.read("docs/large")) == 16 * 1024 * 1024 + 7

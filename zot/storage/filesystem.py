@@ -26,6 +26,8 @@ from zot.storage.protocol import Busy, Change, Content, Full, Idle, Leftover, No
 from zot.storage.sharing import NO_LINKS, Sharing
 from zot.storage.stamps import cared, examine, is_suspect, renew, stamp
 
+_AT_ONCE = 16 * 1024 * 1024
+
 
 class Filesystem:
     """The driver. `private` is the directory below the root that belongs to it; `commit` as `Disk` has it."""
@@ -323,7 +325,8 @@ def _read(path: str) -> bytes:
 
 
 def _read_all(fd: int, size: int) -> bytes:
-    content = os.pread(fd, size + 1, 0)
+    # A directory that somebody put there claims to be endless, and can't be read at all.
+    content = os.pread(fd, min(size + 1, _AT_ONCE), 0)
     while len(content) < size and (more := os.pread(fd, size - len(content), len(content))):
         content += more
     return content
