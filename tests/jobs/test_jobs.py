@@ -232,7 +232,7 @@ def test_a_repository_that_fails_keeps_no_other_from_its_turn(work: Callable[[Ru
     store.gathered.flush(storage)
     storage.bad = ("bad",)
     kept = run(store, Record("gc", "hand"), work)
-    assert (kept.outcome, kept.message) == ("failed", "repositories that were passed over: 1")
+    assert (kept.outcome, kept.message) == ("failed", "repositories that were passed over: bad")
     assert kept.problems[0] == "bad is passed over: the storage failed: Input/output error"
     assert kept.repositories >= 2
     if work is not kinds.scrub:

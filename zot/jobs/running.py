@@ -21,6 +21,7 @@ log = logging.getLogger(__name__)
 _SAVED = 5.0
 # After so many repositories in a row it is the store that fails.
 _MOST_IN_A_ROW = 10
+_NAMED = 5
 _FAULT = "this is a fault of zot: "
 # Jobs that must not go on side by side take one lease.
 _LEASES = {"retention": "gc"}
@@ -85,7 +86,9 @@ class Run:
         """Say what became of the run as a whole."""
         self.record.outcome = "failed" if self._passed_over else "done"
         if self._passed_over:
-            self.record.message = f"repositories that were passed over: {len(self._passed_over)}"
+            names = sorted(self._passed_over)
+            more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
+            self.record.message = f"repositories that were passed over: {', '.join(names[:_NAMED])}{more}"
 
     def cleaned(self, done: Cleaned) -> None:
         """Note what became of a repository."""
