@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import threading
 import time
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
@@ -54,6 +55,23 @@ def test_a_job_that_could_not_be_started_is_tried_again(
         wait_until(lambda: caplog.text.count("the job gc can't be started") > 1, "a second try")
     finally:
         jobs.stop()
+
+
+def test_a_stop_while_a_job_begins(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """However soon after its start it is stopped, no thread of the scheduler ends with an error."""
+    failed: list[object] = []
+    monkeypatch.setattr(threading, "excepthook", failed.append)
+    monkeypatch.setattr(Scheduler, "_run", lambda *_: None)
+    switching = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        for _ in range(100):
+            jobs = Scheduler(Memory(), "/", "{}", [Timing("gc", 60.0)], Slots(str(tmp_path), 1))
+            jobs.start()
+            jobs.stop()
+    finally:
+        sys.setswitchinterval(switching)
+    assert failed == []
 
 
 def test_a_job_whose_window_closed_while_it_waited_waits_for_the_next(tmp_path: Path) -> None:

@@ -99,6 +99,8 @@ class Scheduler:
                 process.kill()
                 process.wait()
         if self._scheduler.running:
+            # This waits for its thread to have started what is due; in the middle of that a shutdown makes it fail.
+            self._scheduler.remove_all_jobs()
             self._scheduler.shutdown(wait=True)
 
     def _plan(self, timing: Timing, when: float | None) -> None:
