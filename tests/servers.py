@@ -131,7 +131,7 @@ def running_server(
         assert process.stdout is not None
         process.stdout.close()
     assert process.returncode in (0, -signal.SIGKILL), log.read_text()
-    assert "Traceback" not in log.read_text()
+    assert "Traceback" not in (said := log.read_text()), said
 
 
 def _url(process: subprocess.Popen[str], log: Path) -> str:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.images import digest_of, manifest
+from tests.images import OCI_INDEX, digest_of, index, manifest
 from tests.layouts import LayoutWriter, tags_of
 from tests.registry.conftest import PushBlob, PushManifest
 from zot.errors import ManifestUnknown
@@ -87,6 +87,33 @@ def test_the_layout_follows(store: Store, keeper: Keeper, images: list[bytes], p
     assert tags_of(again) == {"v2": str(digest)}
     before, after = (one["annotations"][generations.GENERATION] for one in (index, again))
     assert after == before.replace(".1", ".2")
+
+
+def test_a_damaged_repository_keeps_no_other_from_its_turn(
+    store: Store,
+    keeper: Keeper,
+    images: list[bytes],
+    push_manifest: PushManifest,
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """A tag that can't be read, as a directory stands in its place, is said once; what is pushed elsewhere follows."""
+    push_manifest("a", images[0], "v1")
+    body = index()
+    push_manifest("b", body, "v1", media_type=OCI_INDEX)
+    stray = tmp_path / paths.tag("a", "stray")
+    stray.mkdir()
+    for _ in range(2):
+        keeper.project_dirty()
+        push_manifest("b", body, "v2", media_type=OCI_INDEX)
+    assert set(layout.dirty(store)) == {"a", "b"}
+    assert b"v1" in store.storage.read("b/index.json")
+    assert [message for message in caplog.messages if "not in step" in message] == [
+        "a and its layout are not in step: a directory stands where a file of the registry should be"
+    ]
+    stray.rmdir()
+    keeper.project_dirty()
+    assert b"v1" in store.storage.read("a/index.json")
 
 
 @pytest.mark.parametrize("document", [b"", b"\0" * 20, b"{}", b'{"foreign": 7, "entries": []}'])

@@ -15,7 +15,7 @@ import pytest
 
 from zot.errors import StartupError
 from zot.storage.filesystem import Filesystem
-from zot.storage.protocol import CannotLink, Full, Idle, NotFound, Unavailable
+from zot.storage.protocol import CannotLink, Damaged, Full, Idle, NotFound, Unavailable
 
 
 @pytest.fixture
@@ -283,10 +283,12 @@ def test_a_note_without_the_time_is_none_of_damage(disk: Filesystem, tmp_path: P
 
 
 def test_a_directory_is_no_document(disk: Filesystem, tmp_path: Path) -> None:
-    """What somebody put in the place of a document fails as storage does, and as nothing else."""
+    """What somebody put in the place of a document is damage, whatever a file system answers who reads it."""
     for directory in ("docs/one", "docs/one/below"):
         (tmp_path / directory).mkdir(parents=True, exist_ok=True)
-    with pytest.raises(Unavailable, match="Is a directory"):
+    with pytest.raises(Damaged, match="a directory stands"):
         disk.read("docs/one")
+    with pytest.raises(Damaged, match="a directory stands"):
+        disk.update("docs/one", lambda _: b"x")
     disk.write("docs/large", b"x" * (16 * 1024 * 1024 + 7))
     assert len(disk.read("docs/large")) == 16 * 1024 * 1024 + 7

@@ -18,7 +18,7 @@ from zot.registry.generations import Written
 from zot.registry.reconciling import NoIndexError, Outcome
 from zot.registry.store import Store
 from zot.storage.layout_files import LayoutFiles, Version
-from zot.storage.protocol import NotFound, StorageError
+from zot.storage.protocol import Damaged, NotFound, StorageError
 
 log = logging.getLogger(__name__)
 
@@ -91,12 +91,23 @@ class Keeper:
         self._known = layout.remember()
         self._examined: dict[str, Version | None] = {}
         self._reported: dict[str, Version | None] = {}
+        self._unreadable: dict[str, str] = {}
         self._has_looked = False
 
     def project_dirty(self) -> None:
-        """Write the index of every repository that changed; what can't be written now is tried again the next time."""
+        """Write the index of every repository that changed; what can't be written now is tried again the next time.
+
+        One whose documents are damaged keeps no other from its turn.
+        """
         for name in layout.dirty(self._store):
-            self.attend(name)
+            try:
+                self.attend(name)
+                self._unreadable.pop(name, None)
+            except Damaged as error:
+                # This comes by every second.
+                if self._unreadable.get(name) != str(error):
+                    log.error("%s and its layout are not in step: %s", name, error)
+                self._unreadable[name] = str(error)
 
     def look(self, is_stopping: Callable[[], bool] = lambda: False) -> None:
         """Look whether another program has written to an index, or made a layout, anywhere.

@@ -15,7 +15,7 @@ from types import TracebackType
 from typing import TypeVar
 
 from zot.storage.linux import sync_filesystem
-from zot.storage.protocol import Full, NotFound, StorageError, Unavailable
+from zot.storage.protocol import Damaged, Full, NotFound, StorageError, Unavailable
 
 _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
 DIRECTORY_MODE = 0o700
@@ -193,6 +193,8 @@ class TranslatedErrors:
         what = os.strerror(error.errno or 0)
         if error.errno in _NO_ROOM:
             return Full(f"the storage is full: {self._what_is_short(what)}")
+        if error.errno == errno.EISDIR:
+            return Damaged("a directory stands where a file of the registry should be")
         return Unavailable(f"the storage failed: {what}")
 
     def _what_is_short(self, what: str) -> str:
