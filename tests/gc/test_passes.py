@@ -11,6 +11,7 @@ import pytest
 
 from tests.gc.conftest import Pushes
 from tests.gc.worlds import HOUR, Clock
+from tests.images import OCI_MANIFEST
 from zot.errors import BlobUnknown
 from zot.gc import clock as clocks
 from zot.gc import passes
@@ -102,6 +103,25 @@ def test_what_is_too_young_is_looked_at_again_in_time(push: Pushes, store: Store
     assert changed(store, clock) == ["a"]
     assert not repositories.exists(store, "a")
     assert list(store.storage.list(paths.WAITING)) == []
+
+
+def test_a_push_may_be_for_another_tag_to_go(push: Pushes, store: Store, clock: Clock) -> None:
+    """Where a number of tags is kept, one more is reason enough to look, though all that it needs was there."""
+    store = replace(
+        store, retention=Retention(policies=(Policy((compile_glob("**"),), keep_tags=(Keep(most_recently_pushed=2),)),))
+    )
+    push = Pushes(store)
+    body = store.storage.read(paths.blob("a", push.image("a", "v1")))
+    assert changed(store, clock) == []
+    clock.now += HOUR
+    assert changed(store, clock) == ["a"]
+    for tag in ("v2", "v3"):
+        clock.now += 1
+        push.put("a", body, OCI_MANIFEST, tag)
+    assert changed(store, clock) == []
+    clock.now += HOUR
+    assert changed(store, clock) == ["a"]
+    assert list(store.storage.list(paths.tags("a"))) == ["v2", "v3"]
 
 
 def test_what_comes_of_age_while_a_pass_goes_on_is_not_forgotten(store: Store, push: Pushes, clock: Clock) -> None:

@@ -88,7 +88,7 @@ def test_a_store_whose_format_cannot_be_told(tmp_path: Path) -> None:
     """A store that fails while it is opened is one line with a remedy, and one of a later version says so."""
     config = Config.model_validate({"storage": {"rootDirectory": str(tmp_path)}})
     (tmp_path / paths.FORMAT).mkdir(parents=True)
-    with pytest.raises(StartupError, match="can't be used: the storage failed: Is a directory"):
+    with pytest.raises(StartupError, match="can't be used: a directory stands where a file"):
         open_stores(config)
     (tmp_path / paths.FORMAT).rmdir()
     (tmp_path / paths.FORMAT).write_bytes(b"2\n")

@@ -128,6 +128,9 @@ def put(
         if not new_tags:
             tags.renew(store, name, digest)
             store.gathered.changed(name, digest)
+        elif store.retention.of(name).keep_tags:
+            # By rules about ranks another tag may have to go now.
+            store.gathered.changed(name)
         for tag in new_tags:
             tags.point(store, name, TagFact(tag, manifest.media_type, digest, len(body), now, by), update_refused)
     return Put(digest, manifest.subject)
