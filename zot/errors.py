@@ -51,9 +51,12 @@ class RegistryError(Exception):
         self.headers = dict(headers or {})
 
     def document(self) -> dict[str, object]:
-        """Return the error document, ready for JSON."""
+        """Return the error document, ready for JSON.
+
+        The message begins as zot's does, and says the reason too: docker, podman and skopeo show no detail.
+        """
         detail = {"reason": self.reason, "remedy": self.remedy, **self.detail}
-        return {"errors": [{"code": self.code, "message": self.message, "detail": detail}]}
+        return {"errors": [{"code": self.code, "message": f"{self.message}: {self.reason}", "detail": detail}]}
 
 
 class BlobUnknown(RegistryError):

@@ -178,13 +178,13 @@ def test_what_answers_and_what_does_not(tmp_path: Path, answering: str) -> None:
 @pytest.mark.parametrize(
     ("ends", "status", "state", "said"),
     [(timedelta(days=90), 0, "good", "valid until"), (timedelta(days=9), 0, "warning", "9 days"),
-     (timedelta(days=-3), 1, "bad", "ended on")],
+     (timedelta(0), 0, "warning", "0 days"), (timedelta(days=-3), 1, "bad", "ended on")],
 )  # fmt: skip
 def test_when_a_certificate_ends(tmp_path: Path, ends: timedelta, status: int, state: str, said: str) -> None:
-    """The day on which it ends is said; soon is a warning, over is bad."""
+    """The day on which it ends is said; within a month is a warning, whatever it was made for; over is bad."""
     now = datetime.now(UTC)
     made = trustme.CA().issue_cert(
-        "a.example", not_before=now - timedelta(days=30), not_after=now + ends + timedelta(hours=1)
+        "a.example", not_before=now - timedelta(days=4), not_after=now + ends + timedelta(hours=1)
     )
     code, found, words = finding(tmp_path, tls(tmp_path, made), "certificate")
     assert (code, found) == (status, state)

@@ -13,7 +13,7 @@ import bcrypt
 import pytest
 
 from tests.certificates import replace
-from tests.images import digest_of
+from tests.images import OCI_INDEX, digest_of, index
 from tests.server.test_logs import lines
 from tests.servers import Server, completed, running_server, wait_until
 
@@ -110,6 +110,36 @@ def test_who_was_tried_too_often(server: Server, tmp_path: Path) -> None:
     assert request_line(tmp_path, refused["x-request-id"])["triedUser"] == "mallory"
     anonymous = server.request("GET", "/v2/")
     assert "triedUser" not in request_line(tmp_path, anonymous[1]["x-request-id"])
+
+
+def test_why_something_was_refused(tmp_path: Path) -> None:
+    """Why a tag may not be moved, by rule or rights, is in the message, which is all that podman shows, and logged."""
+    (tmp_path / "users").write_text("alice:" + bcrypt.hashpw(b"password", bcrypt.gensalt(4)).decode() + "\n")
+    may = {"**": {"defaultPolicy": ["read", "create"]}, "free/**": {"defaultPolicy": ["read", "create", "update"]}}
+    rules = [{"repositories": ["free/**"], "immutable": [{"patterns": ["^v"]}]}]
+    settings: dict[str, Any] = {
+        "storage": {"retention": {"policies": rules}},
+        "http": {
+            "port": 0,
+            "auth": {"htpasswd": {"path": str(tmp_path / "users")}},
+            "accessControl": {"repositories": may},
+        },
+        "log": {"output": str(tmp_path / "log"), "audit": str(tmp_path / "audit")},
+    }
+    headers = {"Content-Type": OCI_INDEX, **ALICE}
+    with running_server(tmp_path, "--workers", "1", settings=settings) as server:
+        for name, status, why in (
+            ("free/a", 409, "the tag 'v1' of 'free/a' is immutable"),
+            ("a", 403, "'alice' may not update tags of repository 'a': "),
+        ):
+            where = f"/v2/{name}/manifests/v1"
+            assert server.request("PUT", where, index(), headers)[0] == 201
+            answer = server.request("PUT", where, index(annotations={"a": "b"}), headers)
+            told = json.loads(answer[2])["errors"][0]["message"].partition(": ")[2]
+            assert (answer[0], told[: len(why)]) == (status, why)
+            named = answer[1]["x-request-id"]
+            audited = next(line for line in lines(tmp_path / "audit") if line.get("request") == named)
+            assert (audited["refused"], request_line(tmp_path, named)["refused"]) == (told, told)
 
 
 def test_a_key_where_keys_are_off(tmp_path: Path) -> None:

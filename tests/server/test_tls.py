@@ -145,13 +145,15 @@ def test_old_versions_are_refused(lasting: Server) -> None:
 
 
 def test_plain_http_is_told_so(lasting: Server) -> None:
-    """A request in plain HTTP gets an error document that says what to do, and no traceback is logged."""
+    """A request in plain HTTP gets an error document that says what to do; the log says what it was, in words."""
     connection = http.client.HTTPConnection("127.0.0.1", lasting.port, timeout=PATIENCE)
     connection.request("GET", "/v2/")
     answer = connection.getresponse()
     assert answer.status == 400
     assert json.loads(answer.read())["errors"][0]["detail"]["remedy"] == "use https://"
     connection.close()
+    said = "the client spoke plain HTTP, and this port speaks HTTPS"
+    wait_until(lambda: said in lasting.log.read_text(), "the request is logged")
 
 
 @pytest.mark.parametrize("begun", [b"", b"\x16", b"\x16\x03\x01\x00\xf0 nonsense" + b"\x00" * 300])

@@ -84,4 +84,6 @@ def _audit(environ: Environ, status: int) -> None:
         "status": status,
         "request": environ["zot.request"],
     }
+    if status in (403, 409) and (refused := environ.get("zot.refused")):
+        facts["refused"] = refused
     audit.info("HTTP API Audit", extra=facts)

@@ -25,7 +25,9 @@ def register_errors(app: Flask) -> None:
 
 
 def error(raised: RegistryError) -> Response:
-    """Render a registry error."""
+    """Render a registry error; why something is forbidden, or conflicts with what is there, is for the logs too."""
+    if raised.status in (403, 409):
+        request.environ["zot.refused"] = raised.reason
     return document(raised.document(), raised.status, raised.headers)
 
 

@@ -22,9 +22,9 @@ class Validity(NamedTuple):
 def validity(cert: str) -> Validity:
     """Return until when the first certificate of a PEM file is valid. Raises `ValueError` and `OSError`.
 
-    Soon is within a month, or within the last third of a certificate that is made for less.
+    Soon is within a month, also for a certificate that is made for less.
     """
     found = x509.load_pem_x509_certificate(Path(cert).read_bytes())
     ends = found.not_valid_after_utc
     days = (ends - datetime.now(UTC)).days
-    return Validity(ends, days, days < min(_SOON_DAYS, (ends - found.not_valid_before_utc).days // 3))
+    return Validity(ends, days, days < _SOON_DAYS)

@@ -69,7 +69,8 @@ def _line(created: float, environ: dict[str, Any], status: int, size: int, secon
         fields["received"] = int(environ["CONTENT_LENGTH"])
     if is_aborted:
         fields["aborted"] = True
-    if status in _REFUSED and not caller.is_known:
-        tried, refused = tried_user(environ.get("HTTP_AUTHORIZATION", "")), environ.get("zot.refused")
-        fields |= {name: value for name, value in (("triedUser", tried), ("refused", refused)) if value}
+    if status in _REFUSED and not caller.is_known and (tried := tried_user(environ.get("HTTP_AUTHORIZATION", ""))):
+        fields["triedUser"] = tried
+    if refused := environ.get("zot.refused"):
+        fields["refused"] = refused
     return logs.line(created, "info", log.name, "request", **fields)

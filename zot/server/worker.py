@@ -237,8 +237,10 @@ class Worker(ThreadWorker):
 
 def _refuse_handshake(client: Any, addr: Any, error: ssl.SSLError) -> None:
     """Note that a client and this server did not come together; tell a client that speaks plain HTTP why."""
-    log.info("a TLS connection failed", extra={"client": addr[0] if addr else "", "reason": error.reason or str(error)})
-    if error.reason == "HTTP_REQUEST":
+    is_plain = error.reason == "HTTP_REQUEST"
+    reason = "the client spoke plain HTTP, and this port speaks HTTPS" if is_plain else error.reason or str(error)
+    log.info("a TLS connection failed", extra={"client": addr[0] if addr else "", "reason": reason})
+    if is_plain:
         # This goes past TLS, which has not begun.
         plain = partial(socket.socket.sendall, client)
         _answer(
