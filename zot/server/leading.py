@@ -11,6 +11,7 @@ from collections.abc import Callable
 from contextlib import suppress
 
 from zot.config import Config
+from zot.errors import StartupError
 from zot.registry.stores import routes
 
 log = logging.getLogger(__name__)
@@ -19,6 +20,18 @@ Tell = Callable[[str, int, bool], None]
 
 _SLOWEST_RESTART = 30.0
 _LAST_PASS = 15.0
+
+
+def require_python() -> None:
+    """Check that this user may run the program that leaders are. Raises `StartupError`.
+
+    Whoever gave up rights between starting Python and here, as setpriv does, may not.
+    """
+    if not (sys.executable and os.access(sys.executable, os.X_OK)):
+        raise StartupError(
+            f"this user may not run {sys.executable or 'Python'}, which a process of the server's own needs",
+            "install Python and zot where the user that runs zot may run them",
+        )
 
 
 class Leaders:
@@ -76,11 +89,21 @@ class LeaderProcess:
             self._process = None
             if not self._is_renewed:
                 log.error("the leader process of %s ended and is started again", self._route)
-                self._not_before = now + self._pause
-                self._pause = min(self._pause * 2, _SLOWEST_RESTART)
+                self._wait_longer(now)
             self._is_renewed = False
-        if now >= self._not_before:
+        if now < self._not_before:
+            return
+        try:
             self._start()
+        except OSError as error:
+            # As when there are too many processes, or too little memory; requests are served meanwhile.
+            why = os.strerror(error.errno or 0)
+            log.error("the leader process of %s can't be started, it is tried again later: %s", self._route, why)
+            self._wait_longer(now)
+
+    def _wait_longer(self, now: float) -> None:
+        self._not_before = now + self._pause
+        self._pause = min(self._pause * 2, _SLOWEST_RESTART)
 
     def renew(self, config: bytes) -> None:
         """Let the process end and start again with this configuration."""

@@ -25,7 +25,7 @@ from zot.config.storage import StoreOptions
 from zot.cores import Cores
 from zot.logs import configure, gather
 from zot.registry.flushing import Flusher
-from zot.server.leading import Leaders
+from zot.server.leading import Leaders, require_python
 from zot.server.listening import Timeouts, listen, url
 from zot.server.reloading import Reloading, Source
 from zot.server.request_log import after_request
@@ -62,6 +62,7 @@ def serve(config: Config, options: ServeOptions, source: Source | None = None) -
     With a source the configuration is read again when its file changes, and at SIGHUP.
     """
     configure(config.log.level, config.log.output, config.log.audit)
+    require_python()
     timeouts = _timeouts(config)
     certificates = _certificates(config, timeouts)
     bound = listen(config.http.address, config.http.port, timeouts)
