@@ -22,7 +22,7 @@ setup(
         "bcrypt>=4.1",
         # The first that sends conditions with every write, and lets one choose the checksums.
         "boto3>=1.36",
-        "click>=8.1",
+        "click>=8.4",
         "cryptography>=43",
         "flask>=3.1,<4",
         "flask-login>=0.6.3,<0.7",

@@ -13,10 +13,10 @@ import click
 from cli.configuration import read
 from cli.options import config_group, config_option
 from cli.output import Output, output_options
-from cli.store import open_store, open_to_change, require_store
+from cli.store import open_store, open_to_change, require_store, when
 from zot.auth.accounts import Account, Directory
 from zot.auth.authority import Authority
-from zot.auth.dates import FORMS, NEVER, now, read_date, write_date
+from zot.auth.dates import FORMS, now, read_date
 from zot.auth.key_login import KeyLogin
 from zot.auth.keys import ApiKeys, Key, Wanted
 from zot.auth.opening import Opener
@@ -61,6 +61,8 @@ def create(
     user: str, label: str, scopes: tuple[str, ...], expires: str | None, config: str | None, output: Output
 ) -> None:
     """Make a key and print it, once. Use it as the password of its user.
+
+    With --quiet nothing is said but the key, and what must not be missed about it.
 
     \b
     Example:
@@ -137,7 +139,7 @@ def revoke(identifier: str, config: str | None, output: Output) -> None:
         sys.exit(1)
     note_change("zot apikey revoke", "DELETE", f"/zot/auth/apikey?id={identifier}", "", "revoked", f"a key of {user}")
     if output.json:
-        output.document({"uuid": identifier, "isRevoked": True})
+        output.document({"id": identifier, "isRevoked": True})
         return
     output.note(f"{identifier} is revoked")
 
@@ -204,20 +206,26 @@ def _scopes(key: Key) -> str:
 
 
 def _last_use(key: Key) -> str:
-    return write_date(key.last_used) if key.last_used else "-"
+    return _when(key.last_used) or "-"
 
 
 def _expiry(key: Key) -> str:
-    return "never" if key.expires is None else write_date(key.expires)
+    return _when(key.expires) or "never"
+
+
+def _when(moment: datetime | None) -> str | None:
+    """Return a time as all commands tell it; None if there is none."""
+    return None if moment is None else when(moment.timestamp())
 
 
 def _document(key: Key, flaw: str) -> dict[str, object]:
     """Return what is printed of a key as JSON; `state` is `good`, or why it is not.
 
     As over HTTP, a key that ended with a change of the login is shown as expired; one of which nobody can tell is not.
-    What never was is null, where zot's API has a date before all others.
+    Names are those of zot's API too, but for its `uuid`; times are those of all commands, and what never was is null.
     """
     is_void = bool(flaw) and not flaw.startswith(_UNKNOWN)
-    shown = {"user": key.user, "origin": key.origin, "state": flaw or "good"}
-    document = key.describe() | shown | {"isExpired": key.is_expired or is_void}
-    return {name: None if value == NEVER else value for name, value in document.items()}
+    described = {name: value for name, value in key.describe().items() if name != "uuid"}
+    times = {"createdAt": key.created, "expirationDate": key.expires, "lastUsed": key.last_used}
+    shown = {"user": key.user, "origin": key.origin, "state": flaw or "good", "isExpired": key.is_expired or is_void}
+    return {"id": key.uuid} | described | {name: _when(moment) for name, moment in times.items()} | shown

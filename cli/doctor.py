@@ -48,7 +48,7 @@ def doctor(url: str | None, cafile: str | None, config: str | None, output: Outp
     It also looks for image layouts below the roots that are not served: for their names, or for the store that they
     lie in.
     It writes and removes a small file in each directory that holds data, and repeats what the configuration is warned
-    of. It leaves with 1 if something is bad.
+    of. It leaves with 1 if something is bad. With --quiet it prints only what is not good.
 
     \b
     Examples:
@@ -63,7 +63,8 @@ def doctor(url: str | None, cafile: str | None, config: str | None, output: Outp
         output.document({"findings": [finding.plain() for finding in findings]})
     else:
         for finding in findings:
-            _print(finding, output)
+            if finding.state != "good" or not output.quiet:
+                _print(finding, output)
     if any(finding.state == "bad" for finding in findings):
         raise click.exceptions.Exit(1)
 

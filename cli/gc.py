@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import click
 
-from cli.jobs import FAILED, age, chosen, opened, tell_failure, things, work
+from cli.jobs import FAILED, age, chosen, opened, tell_failure, thing_size, things, work
 from cli.options import config_group, config_option
 from cli.output import Output, counted, output_options
 from cli.store import human_size, repository_options, when
@@ -21,6 +21,9 @@ from zot.jobs.records import Record
 from zot.jobs.running import Run
 from zot.registry.retention import Retention
 from zot.registry.stores import DEFAULT
+
+# How wide the column of sizes is; repositories are printed as they are done, so that no table is made of all.
+_SIZE_WIDTH = len("its blob stays")
 
 
 @config_group
@@ -42,7 +45,8 @@ def gc() -> None:
 def run(dry_run: bool, repository: str | None, config: str | None, output: Output) -> None:
     """Collect garbage now, by the rules of the configuration, whether the server runs or not.
 
-    Whatever is removed is listed with its size and the reason. A manifest and the blob that it is are one line, though
+    Whatever is removed is listed with its size and the reason, a repository at a time; what a tag leads to has lines of
+    its own. A manifest and the blob that it is are one line, though
     it may be that the blob stays for now, as it is too young: what waits is counted. JSON has both. A dry run goes the
     same way up to the removal.
 
@@ -122,10 +126,12 @@ class _Listing:
         if self._output.json:
             self.items += removed
             return
-        for one in things(removed):
-            where = name if one["reference"] == name else f"{name} {one['reference']}"
-            size = "its blob stays" if one["size"] is None else human_size(one["size"])
-            self._output.line(f"{self._prefix}{one['kind']:<10} {where}  {size}  {one['reason']}")
+        shown = things(removed)
+        places = [name if one["reference"] == name else f"{name} {one['reference']}" for one in shown]
+        width = max(map(len, places), default=0)
+        for one, where in zip(shown, places, strict=True):
+            begin = f"{self._prefix}{one['kind']:<10}  {thing_size(one):>{_SIZE_WIDTH}}"
+            self._output.line(f"{begin}  {where:<{width}}  {one['reason']}")
 
     def tell_waiting(self, rules: Retention) -> None:
         """Say how much is too young to go, and when the first of it is old enough."""

@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from cli.jobs import FAILED, age, opened, things
+from cli.jobs import FAILED, age, opened, thing_size, things
 from cli.options import config_group, config_option
 from cli.output import Output, counted, output_options
 from cli.store import human_size
@@ -87,7 +87,7 @@ def _show(route: str, record: Record, output: Output) -> None:
     for problem in record.problems:
         output.line(f"problem: {problem}")
     rows = [
-        [one["kind"], one["repository"], one["reference"], _size(one["size"]), one["reason"]]
+        [one["kind"], one["repository"], one["reference"], thing_size(one), one["reason"]]
         for one in things(record.listed)
     ]
     if rows:
@@ -98,10 +98,6 @@ def _show(route: str, record: Record, output: Output) -> None:
     verb = "would remove" if record.dry_run else "removed"
     where = counted(record.repositories, "repository")
     output.line(f"{verb} {counted(total, 'thing')} in {where}: {human_size(record.freed)}")
-
-
-def _size(size: int | None) -> str:
-    return "its blob stays" if size is None else human_size(size)
 
 
 def _row(route: str, record: Record) -> list[Any]:

@@ -11,7 +11,7 @@ from typing import Any, NoReturn
 
 from cli.configuration import read
 from cli.output import Output
-from cli.store import open_store, open_to_change, require_store
+from cli.store import human_size, open_store, open_to_change, require_store
 from zot.config import Config
 from zot.gc.cleaning import Cleaned
 from zot.gc.scrubbing import Scrubbed
@@ -26,6 +26,8 @@ from zot.registry.stores import Stores
 from zot.storage.protocol import StorageError
 
 FAILED = 1
+# Of what is removed, what has a size; the size of what a tag leads to stands at that.
+_SIZED = frozenset({"manifest", "blob", "leftover"})
 
 
 @contextmanager
@@ -105,9 +107,20 @@ def things(items: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
     ]
 
 
+def thing_size(thing: dict[str, Any]) -> str:
+    """Return how much room one of `things` took, as people read it; what is but a name took none that is told."""
+    if thing["size"] is None:
+        return "its blob stays"
+    return human_size(thing["size"]) if thing["kind"] in _SIZED else "-"
+
+
 def tell_failure(done: Record, output: Output) -> None:
     """Say of a run that did not end well what became of it."""
-    if done.outcome != "done":
+    if done.outcome == "refused":
+        output.failure(
+            f"nothing was deleted: {done.message}", "make a new plan, which tells what goes now: zot retention plan"
+        )
+    elif done.outcome != "done":
         why = f"the run {done.outcome}{': ' if done.message else ''}{done.message}"
         output.failure(why, f"what it did stays; zot job show {done.id} lists it")
 

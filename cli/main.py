@@ -11,7 +11,7 @@ from typing import NoReturn
 
 import click
 
-from cli.options import config_option
+from cli.options import config_option, first_sentence
 from cli.output import Output
 from zot import __version__
 from zot.errors import RegistryError, StartupError
@@ -71,7 +71,16 @@ class Commands(click.Group):
         for title, section in COMMANDS.items():
             with formatter.section(title):
                 commands = ((name, self.get_command(context, name)) for name in section)
-                formatter.write_dl([(name, command.get_short_help_str(90)) for name, command in commands if command])
+                formatter.write_dl([(name, first_sentence(command)) for name, command in commands if command])
+
+    def resolve_command(
+        self, context: click.Context, arguments: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Find a command, and propose one of the table where there is none of that name."""
+        try:
+            return super().resolve_command(context, arguments)
+        except click.NoSuchCommand as error:
+            raise click.NoSuchCommand(error.command_name, None, self.list_commands(context), context) from None
 
 
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -110,9 +119,7 @@ def main() -> None:
         error.show()
         sys.exit(error.exit_code)
     except click.ClickException as error:
-        path = error.ctx.command_path if isinstance(error, click.UsageError) and error.ctx else "zot"
-        why = re.sub(r"(?<!\.)\.$", "", " ".join(error.format_message().split()))
-        _leave(output, why, f"see {path} --help", error.exit_code)
+        _leave(output, *_told(error), error.exit_code)
     except click.Abort as error:
         _leave(output, "stopped", "", 130 if isinstance(error.__cause__, KeyboardInterrupt) else 1)
     except StartupError as error:
@@ -132,6 +139,15 @@ def _wants_json(arguments: list[str]) -> bool:
     """Tell whether results are wanted as JSON; what is wrong with the arguments is found before click has read that."""
     typed = " ".join(arguments)
     return re.search(r"(^| )(--output[ =]|-q?o ?)json( |$)", typed) is not None
+
+
+def _told(error: click.ClickException) -> tuple[str, str]:
+    """Return what is wrong with what was typed, and what to do."""
+    path = error.ctx.command_path if isinstance(error, click.UsageError) and error.ctx else "zot"
+    message, remedy = error.format_message(), f"see {path} --help"
+    if isinstance(error, click.NoSuchCommand | click.NoSuchOption) and error.possibilities:
+        message, remedy = error.message, f"did you mean {error.possibilities[0]}? {remedy}"
+    return re.sub(r"(?<!\.)\.$", "", " ".join(message.split())), remedy
 
 
 def _leave(output: Output, why: str, remedy: str, status: int = 1) -> NoReturn:

@@ -6,6 +6,7 @@ Nothing of zot is imported here, as the group of all commands has the option too
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -42,9 +43,24 @@ def config_argument(command: Callable[..., Any]) -> Callable[..., Any]:
     return argument(config_option(command))
 
 
+class Group(click.Group):
+    """A group of commands whose help has the first sentence of each whole; click cuts it where a line ends."""
+
+    def format_commands(self, context: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write what each command does."""
+        commands = ((name, self.get_command(context, name)) for name in self.list_commands(context))
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, first_sentence(command)) for name, command in commands if command])
+
+
+def first_sentence(command: click.Command) -> str:
+    """Return what the help of a command says first."""
+    return command.get_short_help_str(sys.maxsize)
+
+
 def config_group(function: Callable[..., Any]) -> click.Group:
     """Make a group of commands, before whose names `--config` may stand."""
-    return click.group()(config_option(function))
+    return click.group(cls=Group)(config_option(function))
 
 
 def same_file(first: str | None, second: str | None) -> str | None:

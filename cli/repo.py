@@ -28,7 +28,7 @@ def repo() -> None:
 @config_option
 @output_options
 def list_repositories(after: str, limit: int, config: str | None, output: Output) -> None:
-    """List repositories in the order of their bytes, a page at a time.
+    """List repositories by name, a page at a time.
 
     \b
     Examples:

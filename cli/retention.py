@@ -22,6 +22,7 @@ from zot.jobs import plans
 from zot.jobs.records import Record
 from zot.jobs.running import Run
 from zot.registry import repositories
+from zot.registry.retention import Policy
 from zot.registry.store import Store
 from zot.storage.protocol import NotFound
 
@@ -146,20 +147,30 @@ def explain(tag: Reference, config: str | None, output: Output) -> None:
         document = _document(name, decision, frees)
         globs = [one.pattern for one in policy.repositories]
         document["policy"] = globs or None
-        keep = next((one for one in policy.keep_tags if one.is_about(wanted)), None)
-        document["patterns"] = None if keep is None else [pattern.text for pattern in keep.patterns]
+        entry, patterns = _entry(policy, wanted)
+        document["patterns"] = patterns
     if output.json:
         output.document(document)
         return
     output.line(f"{name}:{wanted}: {document['decision']}, {decision.rule}", bold=True)
     said = f"policies[{policy.position}], for {', '.join(globs)}" if globs else "none matches, so all tags are kept"
     output.line(f"  Policy: {said}")
-    if keep is not None:
-        patterns = ", ".join(pattern.text for pattern in keep.patterns)
-        number = policy.keep_tags.index(keep)
-        output.line(f"  First of its keepTags that matches: keepTags[{number}], for {patterns or 'all tags'}")
+    if patterns is not None:
+        output.line(f"  {entry}, for {', '.join(patterns) or 'all tags'}")
     output.line(f"  Pushed {_ago(decision.pushed)}; pulled {_ago(decision.pulled)}")
     output.line(f"  Stands for {decision.digest}")
+
+
+def _entry(policy: Policy, tag: str) -> tuple[str, list[str] | None]:
+    """Return in words which entry of a policy decides on a tag, and its patterns; None if none is about it."""
+    for number, rule in enumerate(policy.immutable):
+        if rule.is_about(tag):
+            return f"Immutable by: immutable[{number}]", [pattern.text for pattern in rule.patterns]
+    for number, keep in enumerate(policy.keep_tags):
+        if keep.is_about(tag):
+            said = f"First of its keepTags that matches: keepTags[{number}]"
+            return said, [pattern.text for pattern in keep.patterns]
+    return "", None
 
 
 def _plan(store: Store, names: list[str], output: Output) -> dict[str, Any]:
@@ -225,7 +236,7 @@ def _tell(documents: list[dict[str, Any]], output: Output) -> None:
         for problem in done["problems"]:
             output.note(f"warning: {problem}")
         verb = "would be deleted" if done["dryRun"] else "deleted"
-        if done["outcome"] == "failed" and not done["removed"]:
+        if done["outcome"] in {"failed", "refused"} and not done["removed"]:
             continue
         output.line(f"{counted(done['removed'].get('tag', 0), 'tag')} {verb} in store {done['store']}")
 

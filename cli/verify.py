@@ -31,7 +31,7 @@ def verify(files: tuple[str, ...], online: bool, config: str | None, output: Out
     Each problem is a line `file:line:column: key: what is wrong; what to do`, and the line of the file that it is
     about. A warning does not make a file invalid. With --online what a valid file names is tried too, as the user who
     runs this: a line for each, what it is and what was found. Without FILE it is the configuration that every other
-    command would take.
+    command would take. With --quiet it prints only what is wrong, and no warning about what a file says.
 
     Leaves with 0 if all files are valid, with 1 if one is not or something did not work, with 2 if one can't be read.
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 from datetime import datetime
 from pathlib import Path
@@ -38,13 +39,13 @@ def test_a_key_on_a_running_server(tmp_path: Path) -> None:
         assert server.request("POST", "/v2/a/x/blobs/uploads/", headers=basic("alice", secret))[0] == 403
         listed = json.loads(run("list", "--output", "json", "-c", config))["apiKeys"]
         assert [(key["label"], key["scopes"]) for key in listed] == [("early", None), ("ci", ["a/*:read"])]
-        run("revoke", listed[1]["uuid"], "-c", config)
+        run("revoke", listed[1]["id"], "-c", config)
         assert {server.request("GET", "/v2/", headers=basic("alice", secret))[0] for _ in range(8)} == {401}
         assert {server.request("GET", "/v2/", headers=basic("alice", before))[0] for _ in range(8)} == {200}
     table = run("list", "--user", "alice", "-c", config)
     assert "early" in table
     assert before not in table
-    run("revoke", listed[0]["uuid"], "-c", config)
+    run("revoke", listed[0]["id"], "-c", config)
 
 
 def test_what_goes_wrong(tmp_path: Path) -> None:
@@ -105,21 +106,22 @@ def test_what_a_user_must_not_miss(tmp_path: Path) -> None:
 
 
 def test_what_is_printed_as_json(tmp_path: Path) -> None:
-    """Names are those of the API, dates are RFC 3339; a day as the end is a whole one; revoke answers too."""
+    """Names are those of the API but for `id`, times those of all commands; a day as the end is a whole one; revoke too."""
     write_users(tmp_path / "htpasswd", alice="secret")
     config = str(write_config(tmp_path, auth={"apikey": True}))
     create = ("create", "--user", "alice", "--label", "x", "-o", "json", "-c", config)
     made = json.loads(run(*create, "--expires", "2087-08-28"))
     assert datetime.fromisoformat(made["expirationDate"]) == datetime(2087, 8, 29).astimezone()
-    assert datetime.fromisoformat(made["createdAt"]).tzinfo is not None
+    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", made["createdAt"])
+    assert f"  {made['expirationDate']}  " in run("list", "-c", config)
     assert made["apiKey"].startswith("zak_")
     assert made["lastUsed"] is None
     assert json.loads(run(*create))["expirationDate"] is None
     listed, endless = json.loads(run("list", "-o", "json", "-c", config))["apiKeys"]
-    run("revoke", endless["uuid"], "-c", config)
+    run("revoke", endless["id"], "-c", config)
     assert listed == {name: value for name, value in made.items() if name != "apiKey"}
-    assert list(listed) == [*FIELDS, "user", "origin", "state"]
+    assert list(listed) == ["id", *(name for name in FIELDS if name != "uuid"), "user", "origin", "state"]
     assert (listed["user"], listed["origin"], listed["state"]) == ("alice", "htpasswd", "good")
-    revoked = json.loads(run("revoke", listed["uuid"], "-o", "json", "-c", config))
-    assert revoked == {"uuid": listed["uuid"], "isRevoked": True}
+    revoked = json.loads(run("revoke", listed["id"], "-o", "json", "-c", config))
+    assert revoked == {"id": listed["id"], "isRevoked": True}
     assert json.loads(run("list", "-o", "json", "-c", config)) == {"apiKeys": []}

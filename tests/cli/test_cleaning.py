@@ -93,8 +93,8 @@ def test_a_dry_run_says_what_a_run_then_does(server: Server) -> None:
     assert server.request("GET", f"/v2/dry/manifests/{old}")[0] == 200
     text = run(server, "gc", "run", "--repo", "dry", "--dry-run").stdout.splitlines()
     size = next(one["size"] for one in dry["listed"] if (one["kind"], one["reference"]) == ("blob", old))
-    assert text[0] == f"manifest   dry {old}  {size} B  deleteUntagged"
-    assert text[1].startswith(f"blob       dry {digest_of(b'old layer')}  9 B  ")
+    assert text[0] == f"manifest    {f'{size} B':>14}  dry {old}  deleteUntagged"
+    assert text[1].startswith(f"blob                   9 B  dry {digest_of(b'old layer')}  ")
     assert text[2:] == [f"would remove 1 blob, 1 manifest: {size + 9} B in 1 repository"]
     (done,) = stores(server, "gc", "run", "--repo", "dry")
     assert (done["listed"], done["freed"]) == (dry["listed"], dry["freed"])
@@ -122,7 +122,8 @@ def test_what_waits_is_said(server: Server, tmp_path: Path) -> None:
     given["storage"]["retention"] = {"delay": "0s"}
     (tmp_path / "config.json").write_text(json.dumps(given))
     done = subprocess.run(zot(*command), capture_output=True, text=True, env=environment(), check=True)
-    assert "  its blob stays  deleteUntagged\nwould remove 1 manifest: 0 B in 1 repository" in done.stdout
+    assert done.stdout.startswith("manifest    its blob stays  waits sha256:")
+    assert "  deleteUntagged\nwould remove 1 manifest: 0 B in 1 repository" in done.stdout
     assert "2 blobs (" in done.stderr
     done = subprocess.run(zot(*command, "--quiet"), capture_output=True, text=True, env=environment(), check=True)
     assert "later" not in done.stderr
@@ -146,7 +147,11 @@ def test_a_plan_is_carried_out_or_refused(server: Server) -> None:
     ]
     push(server, "team/app", "v4", "v4")
     refused = run(server, "retention", "run", "--plan", planned["plan"], status=1)
-    assert "team/app:v2 would be decided otherwise now" in refused.stderr
+    assert refused.stderr == (
+        "zot: nothing was deleted: team/app:v2 would be decided otherwise now;"
+        " make a new plan, which tells what goes now: zot retention plan\n"
+    )
+    assert document(server, "job", "list")["runs"][0]["outcome"] == "refused"
     assert refused.stdout == ""
     assert tags(server, "team/app") == ["other", "v1", "v2", "v3", "v4"]
     (planned,) = stores(server, "retention", "plan", "--repo", "team/app")
@@ -163,6 +168,43 @@ def test_a_plan_is_carried_out_or_refused(server: Server) -> None:
     assert "team/app:v3: keep, kept by mostRecentlyPushedCount: 2 (it is 2nd of 2)\n" in told
     assert "  Policy: policies[0], for team/**\n" in told
     assert "  First of its keepTags that matches: keepTags[0], for ^v\n" in told
+
+
+def test_tags_that_go_have_no_size(server: Server, tmp_path: Path) -> None:
+    """What is printed of a dry run is a table for each repository; what a tag leads to stands in a line of its own."""
+    push(server, "aligned", "short", "aligned")
+    given = json.loads((server.root.parent / "config.json").read_text())
+    given["storage"]["retention"] = {
+        "delay": "0s", "policies": [{"repositories": ["aligned"], "keepTags": [{"patterns": ["none"]}]}]
+    }  # fmt: skip
+    (tmp_path / "config.json").write_text(json.dumps(given))
+    command = ("gc", "run", "--repo", "aligned", "--dry-run", "--config", str(tmp_path / "config.json"))
+    done = subprocess.run(zot(*command), capture_output=True, text=True, env=environment(), check=True)
+    lines = done.stdout.splitlines()[:-1]
+    assert re.match(r"tag +-  aligned short +policies\[0\] \(aligned\): no entry", lines[0])
+    assert {line.split()[0] for line in lines[1:]} == {"manifest", "blob", "repository"}
+    reasons = [re.split(" {2,}", line, maxsplit=3)[3] for line in lines]
+    assert len({line.rindex(reason) for line, reason in zip(lines, reasons, strict=True)}) == 1
+
+
+def test_which_rule_makes_a_tag_immutable_is_said(server: Server, tmp_path: Path) -> None:
+    """`explain` names the entry of `immutable` with its patterns, and not one of `keepTags`, which does not decide."""
+    push(server, "fixed", "v1", "fixed")
+    given = json.loads((server.root.parent / "config.json").read_text())
+    policy = {
+        "repositories": ["fixed"],
+        "keepTags": [{"patterns": ["^v"]}],
+        "immutable": [{"patterns": ["^w"]}, {"patterns": ["^v1$"]}],
+    }
+    given["storage"]["retention"] = {"policies": [policy]}
+    (tmp_path / "config.json").write_text(json.dumps(given))
+    command = zot("retention", "explain", "fixed:v1", "--config", str(tmp_path / "config.json"))
+    told = subprocess.run(command, capture_output=True, text=True, env=environment(), check=True).stdout
+    assert "fixed:v1: keep, it is immutable\n" in told
+    assert "  Immutable by: immutable[1], for ^v1$\n" in told
+    assert "keepTags" not in told
+    given = subprocess.run([*command, "-o", "json"], capture_output=True, text=True, env=environment(), check=True)
+    assert json.loads(given.stdout)["patterns"] == ["^v1$"]
 
 
 def test_why_no_tag_went_is_said(server: Server) -> None:

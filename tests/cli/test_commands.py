@@ -60,6 +60,27 @@ def test_every_command_speaks_json_and_can_be_quiet(arguments: tuple[str, ...]) 
         assert {"--output", "-o", "--quiet", "-q"} <= options
 
 
+@pytest.mark.parametrize("group", [(), *(one for one in commands(cli) if len(one) == 1)], ids=" ".join)
+def test_what_commands_do_is_told_whole(group: tuple[str, ...]) -> None:
+    """In the list of commands of zot, and of each group, no sentence is cut."""
+    assert "..." not in CliRunner().invoke(cli, [*group, "--help"]).output
+
+
+@pytest.mark.parametrize(
+    ("typed", "said"),
+    [
+        (("repos",), "No such command 'repos'; did you mean repo? see zot --help"),
+        (("repo", "lst"), "No such command 'lst'; did you mean list? see zot repo --help"),
+        (("repo", "list", "--limt", "3"), "No such option '--limt'; did you mean --limit? see zot repo list --help"),
+        (("xyz",), "No such command 'xyz'; see zot --help"),
+    ],
+)
+def test_the_nearest_name_is_proposed(typed: tuple[str, ...], said: str) -> None:
+    """A slip in the name of a command or option, at the top too, is told with the name that may have been meant."""
+    done = run(*typed)
+    assert (done.returncode, done.stderr) == (2, f"zot: {said}\n")
+
+
 def test_help_is_for_who_never_saw_a_registry() -> None:
     """Help is there under both names, says what a registry is for, and lists every command."""
     done = run("-h")

@@ -44,6 +44,15 @@ def test_a_fit_machine(config: Path) -> None:
     assert "root" in run("doctor", "--config", str(config)).stdout
 
 
+def test_quiet_says_only_what_is_not_good(config: Path) -> None:
+    """What is good is left out, for people; warnings and what is bad stay."""
+    (config.parent / "root").write_text("no directory")
+    done = run("doctor", "--config", str(config), "--quiet")
+    assert f"bad     root {config.parent}/root: " in done.stdout
+    assert not any(line.startswith("good") for line in done.stdout.splitlines())
+    assert any(line.startswith("good") for line in run("doctor", "--config", str(config)).stdout.splitlines())
+
+
 def test_a_root_that_can_t_be_used(config: Path) -> None:
     """A root that is a file is bad, with a remedy and status 1."""
     (config.parent / "root").write_text("no directory")

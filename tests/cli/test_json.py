@@ -72,7 +72,7 @@ def asked(words: tuple[str, ...], config: Path) -> subprocess.CompletedProcess[s
     """Run a command for a program."""
     more = list(CALLED.get(words, NEEDED[words]))
     if words == ("apikey", "revoke"):
-        more = [json.loads(asked(("apikey", "create"), config).stdout)["uuid"]]
+        more = [json.loads(asked(("apikey", "create"), config).stdout)["id"]]
     if words == ("job", "show"):
         asked(("gc", "run"), config)
         more = [json.loads(asked(("job", "list"), config).stdout)["runs"][0]["id"]]

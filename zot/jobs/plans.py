@@ -75,7 +75,7 @@ def carry_out(planned: RetentionPlan) -> Callable[[Run], None]:
 
     def job(run: Run) -> None:
         if planned.rules != run.store.retention.fingerprint:
-            raise RefusedError("the rules have changed since the plan was made; make a new one")
+            raise RefusedError("the rules have changed since the plan was made")
         suspended = kinds.settings_of(run).suspended
         if suspended:
             raise RefusedError(f"deletion of tags is {suspended}")
@@ -102,7 +102,7 @@ def _look_again(run: Run, name: str, planned: RetentionPlan) -> tuple[Snapshot, 
     wanted, now = planned.deleted[name], deletes(made)
     if wanted != now:
         differing = sorted(tag for tag in wanted.keys() | now.keys() if wanted.get(tag) != now.get(tag))
-        raise RefusedError(f"{name}:{differing[0]} would be decided otherwise now; make a new plan")
+        raise RefusedError(f"{name}:{differing[0]} would be decided otherwise now")
     return snapshot, made
 
 

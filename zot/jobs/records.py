@@ -30,8 +30,9 @@ _LISTED = 1000
 class Record:
     """One run of a job; times in seconds since 1970, sizes in bytes.
 
-    `outcome` is `running`, `done`, `stopped`, `failed` or `killed`. The last is what `read` says of a run whose
-    process, the `owner`, is seen to be gone; that of another machine is not, and its run is `running` for good.
+    `outcome` is `running`, `done`, `stopped`, `refused` (nothing was changed), `failed` or `killed`. The last is what
+    `read` says of a run whose process, the `owner`, is seen to be gone; that of another machine is not, and its run is
+    `running` for good.
     """
 
     kind: str

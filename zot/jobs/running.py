@@ -148,7 +148,10 @@ def run(
             under_way.conclude()
         except StoppedError:
             record.outcome = "stopped"
-        except (StorageError, lease.LostError, RefusedError) as error:
+        except RefusedError as error:
+            record.outcome, record.message = "refused", str(error)
+            log.warning("%s was refused: %s", record.kind, error)
+        except (StorageError, lease.LostError) as error:
             record.outcome, record.message = "failed", str(error)
             log.error("%s failed: %s", record.kind, error)
         except Exception as error:
