@@ -106,7 +106,7 @@ def test_what_a_user_must_not_miss(tmp_path: Path) -> None:
 
 
 def test_what_is_printed_as_json(tmp_path: Path) -> None:
-    """Names are those of the API but for `id`, times those of all commands; a day as the end is a whole one; revoke too."""
+    """Names are those of the API but for `id`, times those of commands; a day as the end is a whole one; revoke too."""
     write_users(tmp_path / "htpasswd", alice="secret")
     config = str(write_config(tmp_path, auth={"apikey": True}))
     create = ("create", "--user", "alice", "--label", "x", "-o", "json", "-c", config)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import socket
 import subprocess
 from collections.abc import Callable, Iterator
@@ -63,7 +64,7 @@ def test_every_command_speaks_json_and_can_be_quiet(arguments: tuple[str, ...]) 
 @pytest.mark.parametrize("group", [(), *(one for one in commands(cli) if len(one) == 1)], ids=" ".join)
 def test_what_commands_do_is_told_whole(group: tuple[str, ...]) -> None:
     """In the list of commands of zot, and of each group, no sentence is cut."""
-    assert "..." not in CliRunner().invoke(cli, [*group, "--help"]).output
+    assert re.search(r"[\w,]\.\.\.", CliRunner().invoke(cli, [*group, "--help"]).output) is None
 
 
 @pytest.mark.parametrize(
