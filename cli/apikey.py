@@ -160,8 +160,11 @@ def _find(user: str, directories: Mapping[str, Directory]) -> tuple[Account, str
             raise StartupError(error.reason, "try again") from None
         if account is not None:
             return account, origin
-    known = ", ".join(directories) or "no login is configured"
-    raise StartupError(f"nobody knows a user {user!r} ({known})", "add them first")
+    if not directories:
+        raise StartupError(
+            "no login has users who may have API keys", "add htpasswd, ldap or openid to http.auth first"
+        )
+    raise StartupError(f"nobody knows a user {user!r} ({', '.join(directories)})", "add them first")
 
 
 def _until(expires: str | None) -> datetime | None:

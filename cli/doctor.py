@@ -15,6 +15,7 @@ from zot import checkup
 from zot.addresses import OutgoingError, origin
 from zot.checkup import Finding
 from zot.config import Config
+from zot.config.rules.finding import stores
 from zot.errors import StartupError
 from zot.registry import unserved
 from zot.storage.protocol import StorageError
@@ -71,9 +72,10 @@ def doctor(url: str | None, cafile: str | None, config: str | None, output: Outp
 
 def _look(config: Config, url: str | None, cafile: str | None) -> Iterator[Finding]:
     yield from checkup.machine()
-    for options in (config.storage, *config.storage.sub_paths.values()):
+    for path, options in stores(config):
         if options.storage_driver is None:
-            yield from checkup.root(options.root_directory, dedupe=options.dedupe)
+            key = ".".join(map(str, (*path, "rootDirectory")))
+            yield from checkup.root(options.root_directory, dedupe=options.dedupe, key=key)
     yield _open(config)
     for route, directory in absent(config).items():
         yield Finding(f"store {route}", "good", f"there is no store at {directory} yet; zot serve makes it")

@@ -30,7 +30,8 @@ def probe(config: Config) -> Iterator[Finding]:
 def _storage(config: Config) -> Iterator[Finding]:
     for path, options in stores(config):
         if options.storage_driver is None:
-            yield from checkup.root(options.root_directory, dedupe=options.dedupe)
+            key = ".".join(map(str, (*path, "rootDirectory")))
+            yield from checkup.root(options.root_directory, dedupe=options.dedupe, key=key)
         else:
             yield _bucket(".".join(map(str, (*path, "storageDriver"))), options)
 
@@ -44,7 +45,7 @@ def _bucket(key: str, options: StoreOptions) -> Finding:
     from zot.storage.s3 import S3, of_config
 
     try:
-        storage = S3(of_config(driver), private=paths.PRIVATE)
+        storage = S3(of_config(driver, key), private=paths.PRIVATE)
         storage.start()
         storage.close()
     except StartupError as error:

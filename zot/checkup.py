@@ -62,22 +62,25 @@ def machine() -> Iterator[Finding]:
         )
 
 
-def root(directory: str, *, dedupe: bool = True) -> Iterator[Finding]:
-    """Look at a directory that holds data, or where it will be made; `dedupe` tells whether blobs are to be shared."""
+def root(directory: str, *, dedupe: bool = True, key: str = "storage.rootDirectory") -> Iterator[Finding]:
+    """Look at a directory that holds data, or where it will be made.
+
+    `dedupe` tells whether blobs are to be shared, `key` is that of the configuration which names the directory.
+    """
     what = f"root {directory}"
     existing = Path(directory)
     while not existing.exists():
         existing = existing.parent
     if not existing.is_dir():
-        yield Finding(what, "bad", f"{existing} is no directory", "name a directory in storage.rootDirectory")
+        yield Finding(what, "bad", f"{existing} is no directory", f"name a directory in {key}")
         return
     yield from _space(what, existing)
     kind = _kind_of(existing)
     if kind in _NETWORKED:
-        remedy = "use a local disk for one server, and a bucket (storage.storageDriver) for several"
+        remedy = "use a local disk for one server, and a bucket (storageDriver) for several"
         yield Finding(what, "warning", f"it is on {kind}, which is slow to sync and may not keep locks", remedy)
     elif kind == "tmpfs":
-        yield Finding(what, "warning", "it is in memory, and is gone with the machine", "name a directory on a disk")
+        yield Finding(what, "warning", "it is in memory, and is gone with the machine", f"name one on a disk in {key}")
     if not os.access(existing, os.W_OK):
         yield Finding(what, "bad", f"{existing} is not writable", "let the user that runs zot own it")
         return

@@ -54,6 +54,10 @@ def test_what_goes_wrong(tmp_path: Path) -> None:
     config = str(write_config(tmp_path, auth={"apikey": True}))
     create = ("create", "--label", "x", "-c", config, "--user")
     assert "nobody knows a user 'eve' (htpasswd)" in run(*create, "eve", status=1)
+    without = tmp_path / "without.json"
+    without.write_text(json.dumps({"storage": {"rootDirectory": str(tmp_path / "root")}}))
+    first = "add htpasswd, ldap or openid to http.auth first"
+    assert first in run("create", "--label", "x", "-c", str(without), "--user", "alice", status=1)
     assert "'push' is none of" in run(*create, "alice", "--scope", "a:push", status=2)
     for wrong in ("soon", "", "2027-02-30", "90", "2027-08-28T17:10:05"):
         assert "write 90d (or m, h, w), a last day as 2027-08-28, or a time" in run(

@@ -12,12 +12,15 @@ from tests.auth.policies import SEED
 from tests.servers import environment, zot
 from zot.config import check
 
+# A login whose users nobody asks for here.
+LDAP = {"ldap": {"address": "ldap.example.com", "port": 636, "userAttribute": "uid", "baseDN": "dc=example"}}
+
 
 @pytest.fixture
 def config(tmp_path: Path) -> str:
     """The configuration of the example."""
     path = tmp_path / "config.json"
-    http = {"auth": {"apikey": True}, "accessControl": SEED}
+    http = {"auth": LDAP, "accessControl": SEED}
     path.write_text(json.dumps({"storage": {"rootDirectory": str(tmp_path / "root")}, "http": http}))
     return str(path)
 
@@ -88,7 +91,7 @@ def test_patterns_that_never_decide(tmp_path: Path) -> None:
     """Patterns that a longer one shadows, and those that match no name, are warned of when a file is checked."""
     path = tmp_path / "config.json"
     patterns = {one: {"defaultPolicy": ["read"]} for one in ("infra/**", "infra/*", "/a/b", "Team/x", "**")}
-    http = {"auth": {"apikey": True}, "accessControl": {"repositories": patterns}}
+    http = {"auth": LDAP, "accessControl": {"repositories": patterns}}
     path.write_text(json.dumps({"storage": {"rootDirectory": str(tmp_path / "root")}, "http": http}))
     found = check(str(path)).problems
     warned = {problem.key.removeprefix("http.accessControl.repositories."): problem.what for problem in found}

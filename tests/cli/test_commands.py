@@ -150,6 +150,17 @@ def test_a_root_that_can_not_be(tmp_path: Path) -> None:
     assert f"storage.rootDirectory {tmp_path}/file/r can't be used: Not a directory" in line
 
 
+def test_a_root_of_a_sub_path_that_can_not_be(tmp_path: Path) -> None:
+    """What is wrong with the root of a sub-path names the key of the sub-path, at the start as with --online."""
+    (tmp_path / "file").write_text("")
+    key = "storage.subPaths./a.rootDirectory"
+    below = f'"subPaths": {{"/a": {{"rootDirectory": "{tmp_path}/file/r", "gc": true}}}}'
+    line = refused(tmp_path, f'{{"rootDirectory": "{tmp_path}/r", {below}}}', '{"port": 0}')
+    assert f"zot: {key} {tmp_path}/file/r can't be used: Not a directory" in line
+    assert f"name a directory in {key}" in run("verify", "--online", str(tmp_path / "c.json")).stderr
+    assert f"name a directory in {key}" in run("doctor", str(tmp_path / "c.json")).stdout
+
+
 def test_an_unwritable_root(tmp_path: Path, need: Callable[..., str]) -> None:
     """A root that the user may not write to is refused with what to do."""
     root = tmp_path / "root"

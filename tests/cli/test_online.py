@@ -222,6 +222,10 @@ def test_a_bucket(tmp_path: Path, name: str, request: pytest.FixtureRequest) -> 
     code, state, words = finding(tmp_path, missing, "storage.storageDriver")
     assert (code, state) == (1, "bad")
     assert "not-there" in words
+    below = {"rootDirectory": str(tmp_path / "root"), "subPaths": {"/s": {"gc": True, **missing["storage"]}}}
+    key = "storage.subPaths./s.storageDriver"
+    (one,) = (one for one in findings(tmp_path, {"storage": below})[1] if one["what"] == key)
+    assert (one["state"], one["remedy"]) == ("bad", f"make the bucket, or correct {key}.bucket")
 
 
 def test_a_bucket_that_takes_no_conditions(tmp_path: Path, moto: S3Server) -> None:

@@ -25,6 +25,12 @@ WRONG = [
     ("storage:\n  rootDirectory: /r\n gc: true\n", 3, "", "the same indent"),
     ("storage:\n  rootDirectory: /r\n   gc: true\n", 3, "", "indent as the line before does"),
     ("storage:\n  rootDirectory: '/r\n", 3, "", "close them"),
+    # Patterns without the quotes that YAML wants.
+    (f"{CONTROL}repositories:\n      **:\n        defaultPolicy: read\n", 6, "", 'write "**"'),
+    (f"{CONTROL}repositories:\n      */app: {{}}\n", 6, "", 'write "*/app"'),
+    (f"{CONTROL}repositories: {{*: {{}}}}\n", 5, "", 'write "*"'),
+    ("storage:\n  rootDirectory: /r\n  retention:\n    policies:\n    - repositories: [a, **]\n", 5, "", 'write "**"'),
+    ("storage:\n  rootDirectory: /r\n  retention:\n    policies:\n    - repositories: *b\n", 5, "", "put it between quotes"),
     # What is no document.
     ("", 1, "", "write its keys"),
     ("null\n", 1, "", "write its keys"),
@@ -65,6 +71,11 @@ WRONG = [
     ("server: {}\n", 2, "server", "leave it out"),
     ("htpassword: {path: here}\n", 2, "htpassword", "did you mean http.auth.htpasswd?"),
     (f"{AUTH}path: here\n", 4, "http.auth.path", "move it to http.auth.htpasswd.path"),
+    (f"{CONTROL}'fast/**': {{}}\n", 5, "http.accessControl.fast/**", "move it to http.accessControl.repositories.fast/**"),
+    (f"{CONTROL}'**': {{}}\n", 5, "http.accessControl.**", "move it to http.accessControl.repositories.**"),
+    ("storage:\n  rootDirectory: /r\n  /fast: {}\n", 3, "storage./fast", "move it to storage.subPaths./fast"),
+    ("storage:\n  rootDirectory: /r\n  subPaths:\n    /x: {rootDirectory: /s, gc: true,\n      keepTags: []}\n", 5,
+     "storage.subPaths./x.keepTags", "move it to storage.subPaths./x.retention.policies[].keepTags"),
     ("http: 8080\n", 2, "http", "use a section with keys of its own"),
     # Values.
     ("storage: {}\nhttp: {}\n", 1, "storage.rootDirectory", "add it"),
@@ -140,6 +151,9 @@ WRONG = [
      "http.auth.openid.providers.github.clientid", "a login needs it"),
     (f"{AUTH}openid: {{providers: {{github: {{scopes: user, clientid: c}}}}, callbackAllowOrigins: /home}}\n", 4,
      "http.auth.openid.callbackAllowOrigins[0]", "write a scheme and a host"),
+    (f"{AUTH}apikey: true\n", 4, "http.auth.apikey", "add htpasswd, ldap or openid to http.auth"),
+    (f"{AUTH}apikey: true\n  accessControl: {{repositories: {{'**': {{defaultPolicy: read}}}}}}\n", 4, "http.auth.apikey",
+     "add htpasswd, ldap or openid to http.auth"),
     (f"{AUTH}mtls: {{}}\n", 4, "http.auth.mtls", "add cert, key and cacert to http.tls"),
     (f"http:\n{TLS}  auth:\n    mtls: {{identityAttributes: [Name]}}\n", 5,
      "http.auth.mtls.identityAttributes[0]", "use one of CommonName"),
@@ -275,6 +289,7 @@ DOUBTFUL = [
     (f"{CONTROL}repositories: {{'**': {{policies: [{{users: a}}]}}}}\n", 5,
      "http.accessControl.repositories.**.policies[0]", "allows nothing"),
     (f"{CONTROL}adminPolicy: {{groups: admins, actions: read}}\n", 5, "http.accessControl.adminPolicy.groups[0]", "no group"),
+    (f"http:\n{TLS}  auth: {{mtls: {{}}, apikey: true}}\n", 4, "http.auth.apikey", "nobody can have an API key"),
     ("extensions:\n  scrub: {interval: 1m}\n", 3, "extensions.scrub.interval", "shorter than 2h"),
     ("extensions:\n  lint: {enable: true}\n", 3, "extensions.lint", "asks for nothing"),
     ("extensions:\n  trust: {}\n", 3, "extensions.trust", "checks nothing"),
@@ -282,6 +297,13 @@ DOUBTFUL = [
     (f"{SYNC}{{urls: 'https://r'}}\n", 5, "extensions.sync.registries[0]", "ever fetched"),
     ("distSpecVersion: 1.0.0\n", 2, "distSpecVersion", "follows 1.1.1"),
 ]  # fmt: skip
+
+
+def test_the_caret_is_below_the_star(here: Path) -> None:
+    """Where a pattern lacks its quotes, the line is shown with a caret below its first character."""
+    (problem,) = problems_of(f"{CONTROL}repositories:\n      **:\n", here)
+    line, caret = problem.excerpt.split("\n")
+    assert line[caret.index("^") :] == "**:"
 
 
 @pytest.mark.parametrize(("text", "line", "key", "what"), DOUBTFUL, ids=range(1, len(DOUBTFUL) + 1))

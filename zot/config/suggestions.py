@@ -5,6 +5,7 @@ A proposal is followed without much thought, so nothing is proposed that gives r
 
 from __future__ import annotations
 
+import re
 from difflib import get_close_matches
 
 from zot.config.keys import Key, Setting, all_keys, each, settings
@@ -16,6 +17,11 @@ from zot.config.source import looks_secret
 _COMMON = frozenset({"actions", "address", "cert", "enable", "groups", "key", "name", "path", "type", "url", "users"})
 _RIGHTS = ("http.accessControl.adminPolicy.", "http.accessControl.metrics")
 _MOST_PLACES = 3
+# Names of yours that can be told from keys, and where they belong.
+_NAMES_OF_YOURS = (
+    (re.compile(r"/.+"), "storage.subPaths"),
+    (re.compile(r"\*+|[^/]+[/*].*"), "http.accessControl.repositories"),
+)
 
 
 def explain_unknown(
@@ -26,8 +32,10 @@ def explain_unknown(
     `path` is the section's, as the sections spell it, `above` the same as the file does.
     """
     lower, around = name.lower(), _parts(path, top)
+    if home := _home(name, around):
+        return f"it belongs under {home}", f"move it to {home}.{name}"
     is_name = any(lower in _names(key.setting) for key in all_keys(top))
-    if is_name and (places := _places(lower, around, top)):
+    if is_name and (places := _within(_places(lower, around, top), path, around)):
         right = places[0].rpartition(".")[0]
         what = (
             "it belongs elsewhere" if len(places) > 1 else f"it belongs {f'under {right}' if right else 'at the top'}"
@@ -71,6 +79,26 @@ def _places(lower: str, around: tuple[str, ...], top: type[Section]) -> list[str
     if not found or len(found[nearest]) > _MOST_PLACES or (lower in _COMMON and nearest > 1):
         return []
     return found[nearest]
+
+
+def _home(name: str, around: tuple[str, ...]) -> str:
+    """Return the map that a name of yours belongs to, if it stands in a section above that; else nothing."""
+    above = "".join(f"{part}." for part in around)
+    return next((home for form, home in _NAMES_OF_YOURS if form.fullmatch(name) and home.startswith(above)), "")
+
+
+def _within(places: list[str], path: KeyPath, around: tuple[str, ...]) -> list[str]:
+    """Spell places with the names of yours that the section at `path` is below, where they are below them too."""
+    yours = [part for part in path if isinstance(part, str)]
+    spelled = []
+    for place in places:
+        parts = place.split(".")
+        for number, (part, other) in enumerate(zip(parts, around, strict=False)):
+            if part.removesuffix("[]") != other:
+                break
+            parts[number] = yours[number] if part == "<name>" else part
+        spelled.append(".".join(parts))
+    return spelled
 
 
 def _distance(key: Key, around: tuple[str, ...]) -> int:

@@ -7,6 +7,7 @@ it; its events need no recursion, so how deep a file goes is limited here.
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import yaml
@@ -16,10 +17,13 @@ from zot.config.nodes import DEEPEST, Broken, Entry, Items, Mapping, Node, Place
 _LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _NOTHING = {"", "~", "null", "Null", "NULL"}
 _TAGS = {None, "!", *(f"tag:yaml.org,2002:{name}" for name in ("str", "int", "float", "bool", "null", "map", "seq"))}
+_STARRED = ("while scanning an alias", "while scanning an anchor")
 _MERGE = "<<"
 _MOST_MERGED = 10_000
 _INDENT = ("it is indented otherwise than the lines before it", "give all keys of a section the same indent")
 _OPEN = ("a bracket or brace is not closed before this, or a comma is missing", "close it, or separate with a comma")
+# What may stand for an alias, up to where a key or a value of YAML ends.
+_STAR = re.compile(r"[*&][^\s,\[\]{}]*?(?=:?(?:[\s,\[\]{}]|$))")
 # What the parser says, and what that is for people.
 _PLAIN = (
     ("found character that cannot start any token", ("no value begins so", "put it between quotes")),
@@ -54,6 +58,8 @@ def read_yaml(text: str) -> Node | None:
         place = _place(mark) if mark else Place(1, 1)
         if (tab := _tab(place, text)) is not None:
             raise Broken(tab, "a tab stands there, which YAML does not allow", "indent with spaces") from None
+        if error.context in _STARRED:
+            raise _unquoted(_place(error.context_mark), text) from None
         raise Broken(place, *_in_plain_words(error.problem or "")) from None
     except yaml.reader.ReaderError as error:
         raise Broken(Place(1, 1), f"it has a character that YAML does not allow: {error.reason}", "remove it") from None
@@ -62,6 +68,13 @@ def read_yaml(text: str) -> Node | None:
 def _in_plain_words(problem: str) -> tuple[str, str]:
     """Return what is wrong and what to do, where the parser speaks of tokens and blocks."""
     return next((said for known, said in _PLAIN if problem.startswith(known)), ("it is not YAML", "mend it there"))
+
+
+def _unquoted(place: Place, text: str) -> Broken:
+    """Return what is wrong with a pattern without quotes, which YAML takes for an alias, or an anchor."""
+    match = _STAR.match(text.split("\n")[place.line - 1], place.column - 1)
+    name = match.group() if match else "*"
+    return Broken(place, f"what begins with {name[0]} must be quoted", f'write "{name}"')
 
 
 def _tab(place: Place, text: str) -> Place | None:
@@ -99,7 +112,8 @@ class _Reader:
             raise Broken(place, f"it is nested deeper than {DEEPEST}", "write it as the examples do")
         if isinstance(event, yaml.AliasEvent):
             if event.anchor not in self._anchors:
-                raise Broken(place, f"*{event.anchor} stands for nothing before it", f"write &{event.anchor} before it")
+                remedy = f"put it between quotes, or write &{event.anchor} before it"
+                raise Broken(place, f"*{event.anchor} stands for nothing before it", remedy)
             return self._anchors[event.anchor]
         if event.tag not in _TAGS:
             raise Broken(place, f"it has the tag {event.tag}", "leave the tag out")

@@ -41,16 +41,16 @@ def open_stores(
     on_copy, on_damage = on_copy or ignored, on_damage or ignored
     is_sparse = "sparse" in (config.http.compat or ())
 
-    def opened(options: StoreOptions, *, is_there: bool = True) -> Store:
+    def opened(options: StoreOptions, section: str, *, is_there: bool = True) -> Store:
         storage: Storage
         if not is_there:
             storage, layouts, has_links = Memory(), None, True
         elif options.storage_driver is not None:
-            storage, layouts, has_links = _bucket(options.storage_driver), None, True
+            storage, layouts, has_links = _bucket(options.storage_driver, section), None, True
         else:
-            storage, has_links = _directory(options, on_copy, on_damage)
+            storage, has_links = _directory(options, section, on_copy, on_damage)
             layouts = storage.layouts
-        _check_format(storage, options)
+        _check_format(storage, options, section)
         return Store(
             storage,
             dedupe=options.dedupe and has_links,
@@ -60,10 +60,10 @@ def open_stores(
             on_damage=on_damage,
         )
 
-    default = opened(config.storage)
+    default = opened(config.storage, "storage")
     below = {}
     for route, options in config.storage.sub_paths.items():
-        store = opened(options, is_there=route not in absent)
+        store = opened(options, f"storage.subPaths.{route}", is_there=route not in absent)
         # What is remembered is under its digest, so one memory does for all stores.
         below[route] = replace(store, manifests=default.manifests, references=default.references)
     return Stores(default, below)
@@ -81,9 +81,10 @@ def unopened(config: Config) -> Stores:
     return Stores(listed(config.storage), below)
 
 
-def _directory(options: StoreOptions, on_copy: Count, on_damage: Count) -> tuple[Filesystem, bool]:
-    """Return the store in a directory, and whether it has hard links."""
-    storage = Filesystem(options.root_directory, private=paths.PRIVATE, commit=options.commit)
+def _directory(options: StoreOptions, section: str, on_copy: Count, on_damage: Count) -> tuple[Filesystem, bool]:
+    """Return the store in a directory, and whether it has hard links; `section` is that of its options."""
+    key = f"{section}.rootDirectory"
+    storage = Filesystem(options.root_directory, private=paths.PRIVATE, commit=options.commit, key=key)
     has_links = storage.start()
     storage.sharing.on_copy = on_copy
     storage.sharing.on_damage = lambda path: _report(path, on_damage)
@@ -95,16 +96,16 @@ def _directory(options: StoreOptions, on_copy: Count, on_damage: Count) -> tuple
     return storage, has_links
 
 
-def _bucket(driver: StorageDriver) -> Storage:
+def _bucket(driver: StorageDriver, section: str) -> Storage:
     """Return the store in a bucket; boto3 is loaded only for that."""
     from zot.storage.s3 import S3, of_config
 
-    storage = S3(of_config(driver), private=paths.PRIVATE)
+    storage = S3(of_config(driver, f"{section}.storageDriver"), private=paths.PRIVATE)
     storage.start()
     return storage
 
 
-def _check_format(storage: Storage, options: StoreOptions) -> None:
+def _check_format(storage: Storage, options: StoreOptions, section: str) -> None:
     """Note the format of the store in a new one. Raises `StartupError` for one that a later version wrote."""
     driver = options.storage_driver
     where = options.root_directory if driver is None else f"the bucket {driver.bucket}"
@@ -116,7 +117,7 @@ def _check_format(storage: Storage, options: StoreOptions) -> None:
     if found != _FORMAT:
         raise StartupError(
             f"{where} was written by a later version of zot (format {found[:20].decode(errors='replace').strip()!r})",
-            "use that version, or name another storage.rootDirectory",
+            f"use that version, or name another {section}.{'rootDirectory' if driver is None else 'storageDriver'}",
         )
 
 

@@ -30,10 +30,15 @@ _AT_ONCE = 16 * 1024 * 1024
 
 
 class Filesystem:
-    """The driver. `private` is the directory below the root that belongs to it; `commit` as `Disk` has it."""
+    """The driver.
 
-    def __init__(self, root: str, *, private: str, commit: bool = True) -> None:
+    `private` is the directory below the root that belongs to it; `commit` as `Disk` has it; `key` is that of the
+    configuration which names the root.
+    """
+
+    def __init__(self, root: str, *, private: str, commit: bool = True, key: str = "storage.rootDirectory") -> None:
         self._root = os.path.abspath(root)
+        self._key = key
         self._private = f"{self._root}/{private}"
         self._disk = Disk(f"{self._private}/tmp", commit=commit)
         self.sharing = Sharing(self._disk)
@@ -302,15 +307,15 @@ class Filesystem:
     def _unusable(self, error: OSError) -> StartupError:
         if isinstance(error, PermissionError):
             return StartupError(
-                f"storage.rootDirectory {self._root} is not writable",
+                f"{self._key} {self._root} is not writable",
                 "let the user that runs zot own it, or name another directory",
             )
         translated = self._errors.translate(error)
         if isinstance(translated, Full):
-            remedy = "free some space, or name another storage.rootDirectory"
+            remedy = f"free some space, or name another {self._key}"
             return StartupError(f"{translated} ({self._root})", remedy)
         return StartupError(
-            f"storage.rootDirectory {self._root} can't be used: {os.strerror(error.errno or 0)}",
+            f"{self._key} {self._root} can't be used: {os.strerror(error.errno or 0)}",
             "name a directory that the user that runs zot can write to",
         )
 

@@ -142,6 +142,21 @@ def mtls(config: Config) -> Iterator[Finding]:
             yield Finding((*path, name), f"{attribute} is not among identityAttributes", f"add {attribute} to them")
 
 
+def api_keys(config: Config) -> Iterator[Finding]:
+    """Somebody can have an API key: each belongs to a user of another login."""
+    auth, tls = config.http.auth, config.http.tls
+    if auth is None or not auth.apikey or any((auth.htpasswd, auth.ldap, auth.openid, auth.bearer)):
+        return
+    has_certificates = tls is not None and bool(tls.cacert)
+    what = "nobody can have an API key" if has_certificates else "nobody can log in"
+    yield Finding(
+        (*_PATH, "apikey"),
+        f"{what}: each key belongs to a user of another login",
+        "add htpasswd, ldap or openid to http.auth",
+        warning=has_certificates,
+    )
+
+
 def sessions(config: Config) -> Iterator[Finding]:
     """Sessions are kept where zot can, and their keys are given once."""
     auth = config.http.auth
@@ -155,4 +170,4 @@ def sessions(config: Config) -> Iterator[Finding]:
         yield Finding((*_PATH, "sessionKeysFile"), "sessions in redis have no keys", "leave it out")
 
 
-RULES = (ldap, bearer, openid, mtls, sessions)
+RULES = (ldap, bearer, openid, mtls, api_keys, sessions)

@@ -32,7 +32,7 @@ def probe(bucket: Bucket, settings: Settings, prefix: str) -> None:
         finally:
             bucket.delete(key)
     except StorageError as error:
-        raise StartupError(f"{where} can't be used: {error}", _remedy(str(error))) from error
+        raise StartupError(f"{where} can't be used: {error}", _remedy(str(error), settings.key)) from error
 
 
 def _check_conditions(bucket: Bucket, key: str, etag: str, where: str) -> None:
@@ -56,11 +56,11 @@ def _is_refused(bucket: Bucket, key: str, only_if: str) -> bool:
     return False
 
 
-def _remedy(problem: str) -> str:
+def _remedy(problem: str, key: str) -> str:
     if "NoSuchBucket" in problem:
-        return "make the bucket, or correct storage.storageDriver.bucket"
+        return f"make the bucket, or correct {key}.bucket"
     if any(code in problem for code in ("InvalidAccessKeyId", "SignatureDoesNotMatch", "AccessDenied", "credentials")):
-        return "correct the access key and the secret key, or what they may do in this bucket"
+        return f"correct accesskey and secretkey of {key}, or what they may do in this bucket"
     if "RequestTimeTooSkewed" in problem:
         return "set the clock of this machine"
-    return "correct storage.storageDriver, or wait until the S3 server answers"
+    return f"correct {key}, or wait until the S3 server answers"

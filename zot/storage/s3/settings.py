@@ -14,7 +14,7 @@ MOST_PARTS = 10_000
 
 @dataclass(frozen=True)
 class Settings:
-    """A bucket and how it is reached; `storage.storageDriver` of the configuration says the same.
+    """A bucket and how it is reached; the section `key` of the configuration says the same.
 
     `root` is put before every key. Without `endpoint` it is Amazon's; without a scheme in it, `secure` chooses one.
     Without keys boto3 looks for them where it always does: environment, shared files, the machine's role. `path_style`
@@ -39,6 +39,7 @@ class Settings:
     dual_stack: bool = False
     accelerate: bool = False
     fips: bool = False
+    key: str = "storage.storageDriver"
 
     @property
     def prefix(self) -> str:
@@ -54,15 +55,15 @@ class Settings:
         return f"{'https' if self.secure else 'http'}://{self.endpoint}"
 
 
-def of_config(driver: StorageDriver) -> Settings:
-    """Return what `storage.storageDriver` says. Raises `StartupError` for what can't be a bucket of S3."""
+def of_config(driver: StorageDriver, key: str = "storage.storageDriver") -> Settings:
+    """Return what the section `key` says. Raises `StartupError` for what can't be a bucket of S3."""
     if driver.name.lower() != "s3":
         raise StartupError(f"there is no storage driver {driver.name!r} in this registry", "use s3, or a directory")
     if not driver.bucket:
-        raise StartupError("storage.storageDriver.bucket is missing", "name the bucket")
+        raise StartupError(f"{key}.bucket is missing", "name the bucket")
     if not (driver.region or driver.regionendpoint):
         raise StartupError(
-            "storage.storageDriver.region is missing",
+            f"{key}.region is missing",
             "name the bucket's region, or the regionendpoint of another store",
         )
     return Settings(
@@ -84,4 +85,5 @@ def of_config(driver: StorageDriver) -> Settings:
         dual_stack=driver.usedualstack,
         accelerate=driver.accelerate,
         fips=driver.usefipsendpoint,
+        key=key,
     )

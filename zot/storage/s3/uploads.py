@@ -189,7 +189,7 @@ class S3Upload:
         if len(session.parts) == MOST_PARTS - 1:
             raise Unavailable(
                 f"an upload can have {MOST_PARTS} parts of {session.part_size} bytes; "
-                "a larger storage.storageDriver.chunksize allows longer ones"
+                "a larger chunksize of the storageDriver allows longer ones"
             )
         if not session.upload:
             session.upload = self._bucket.begin(session.data)
