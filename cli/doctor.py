@@ -10,7 +10,7 @@ from cli.configuration import read
 from cli.options import config_argument
 from cli.output import Output, counted, output_options
 from cli.probing import logs, users
-from cli.store import absent, open_store, require_store
+from cli.store import absent, check_owners, open_store, require_store
 from zot import checkup
 from zot.addresses import OutgoingError, origin
 from zot.checkup import Finding
@@ -76,10 +76,7 @@ def _look(config: Config, url: str | None, cafile: str | None) -> Iterator[Findi
         if options.storage_driver is None:
             key = ".".join(map(str, (*path, "rootDirectory")))
             yield from checkup.root(options.root_directory, dedupe=options.dedupe, key=key)
-    yield _open(config)
-    for route, directory in absent(config).items():
-        yield Finding(f"store {route}", "good", f"there is no store at {directory} yet; zot serve makes it")
-    yield from _layouts(config)
+    yield from _stores(config)
     tls = config.http.tls
     if tls is not None and tls.cert and tls.key:
         yield from checkup.certificate(tls.cert, tls.key)
@@ -89,8 +86,23 @@ def _look(config: Config, url: str | None, cafile: str | None) -> Iterator[Findi
         yield from checkup.outside(url, cafile)
 
 
+def _stores(config: Config) -> Iterator[Finding]:
+    """Look into the stores; those that can't be opened hold nothing that can be looked at."""
+    opened = _open(config)
+    yield opened
+    if opened.state == "bad":
+        return
+    for route, directory in absent(config).items():
+        yield Finding(f"store {route}", "good", f"there is no store at {directory} yet; zot serve makes it")
+    yield from _layouts(config)
+
+
 def _open(config: Config) -> Finding:
     """Open the stores as a server does: what a bucket can do is tried with that. None is made."""
+    try:
+        check_owners(config)
+    except StartupError as error:
+        return Finding("store", "bad", error.problem, error.remedy)
     try:
         require_store(config)
     except StartupError as error:

@@ -20,6 +20,7 @@ from zot.logs import configure_audit
 from zot.oci import digest as digests
 from zot.oci import names
 from zot.oci.digest import Digest
+from zot.owners import foreign_owner
 from zot.registry import paths
 from zot.registry.opening import open_stores
 from zot.registry.stores import Stores
@@ -45,7 +46,31 @@ def require_root(config: Config) -> None:
     _require(config, "")
 
 
+def check_owners(config: Config) -> None:
+    """Check that this user may work in what the server keeps on a disk; root may. Raises `StartupError`."""
+    if os.geteuid() == 0:
+        return
+    for options in (config.storage, *config.storage.sub_paths.values()):
+        if options.storage_driver is None:
+            _check_owner(options.root_directory)
+            _check_owner(os.path.join(options.root_directory, paths.PRIVATE))
+
+
+def _check_owner(directory: str) -> None:
+    try:
+        owner = foreign_owner(directory)
+    except PermissionError as error:
+        why, remedy = f"this user may not look at {directory}", "run this as the user that runs the server, or as root"
+        raise StartupError(why, remedy) from error
+    except OSError:
+        return
+    if owner is not None:
+        remedy = "run this as root" if owner == "root" else f"run this as {owner} (sudo -u {owner}), or as root"
+        raise StartupError(f"{directory} belongs to {owner}, and this user may not write there", remedy)
+
+
 def _require(config: Config, below: str) -> None:
+    check_owners(config)
     if not _is_there(config.storage, below):
         raise StartupError(
             f"there is no store at {config.storage.root_directory}",
@@ -85,6 +110,7 @@ def open_to_change(config: Config, output: Output, below: str = paths.PRIVATE) -
         login = pwd.getpwuid(os.getuid()).pw_name
     except KeyError:
         login = str(os.getuid())
+    check_owners(config)
     # The owner of the root makes the file, or the server could not write to it.
     _become_owner(config.storage.root_directory)
     configure_audit(config.log.audit, os.environ.get("SUDO_USER", login))

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import os
+import pwd
 import subprocess
 import sys
+from pathlib import Path
+
+import pytest
 
 from zot import owners
 
@@ -29,3 +33,16 @@ def test_a_number_that_was_given_again_is_another_process() -> None:
     space, number, began = owners.me().split("-")
     assert int(number) == os.getpid()
     assert owners.is_gone(f"{space}-{number}-{int(began) - 1}")
+
+
+def test_whose_a_directory_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another's directory is foreign to whom it is closed: its owner has a name, or a number where there is no user."""
+    mine = os.geteuid()
+    assert owners.foreign_owner(str(tmp_path)) is None
+    monkeypatch.setattr(os, "geteuid", lambda: mine + 1)
+    assert owners.foreign_owner(str(tmp_path)) is None
+    monkeypatch.setattr(os, "access", lambda *_: False)
+    assert owners.foreign_owner(str(tmp_path)) == pwd.getpwuid(mine).pw_name
+    if mine == 0:
+        os.chown(tmp_path, 4_000_000, -1)
+        assert owners.foreign_owner(str(tmp_path)) == "4000000"

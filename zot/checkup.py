@@ -18,6 +18,7 @@ from zot.addresses import OutgoingError
 from zot.config.pair import UnfitPair, load_pair
 from zot.config.validity import validity
 from zot.outgoing import Guarded, Reach
+from zot.owners import foreign_owner
 
 _FEW_FILES = 4096
 _LITTLE_SPACE = 0.05
@@ -69,7 +70,8 @@ def root(directory: str, *, dedupe: bool = True, key: str = "storage.rootDirecto
     """
     what = f"root {directory}"
     existing = Path(directory)
-    while not existing.exists():
+    # One that this user may not see is not there for it.
+    while not os.path.exists(existing):
         existing = existing.parent
     if not existing.is_dir():
         yield Finding(what, "bad", f"{existing} is no directory", f"name a directory in {key}")
@@ -81,6 +83,10 @@ def root(directory: str, *, dedupe: bool = True, key: str = "storage.rootDirecto
         yield Finding(what, "warning", f"it is on {kind}, which is slow to sync and may not keep locks", remedy)
     elif kind == "tmpfs":
         yield Finding(what, "warning", "it is in memory, and is gone with the machine", f"name one on a disk in {key}")
+    if existing == Path(directory) and (owner := foreign_owner(directory)) is not None:
+        remedy = f"run this as {owner} if the server runs so, or let the user that runs zot own it"
+        yield Finding(what, "bad", f"it belongs to {owner}, and this user may not write there", remedy)
+        return
     if not os.access(existing, os.W_OK):
         yield Finding(what, "bad", f"{existing} is not writable", "let the user that runs zot own it")
         return

@@ -2,11 +2,14 @@
 
 A process is known by the boot of its machine, the space in which process numbers are given (containers have their own),
 its number, and when it began, so that it is not mistaken for a later one of that number.
+
+What lies on a disk belongs to a user of the machine as well, see `foreign_owner`.
 """
 
 from __future__ import annotations
 
 import os
+import pwd
 from functools import cache
 from hashlib import sha256
 
@@ -27,6 +30,20 @@ def is_gone(owner: str) -> bool:
 def is_here(owner: str) -> bool:
     """Tell whether an owner is a process of this machine that goes on."""
     return bool(_of_this_machine(owner))
+
+
+def foreign_owner(directory: str) -> str | None:
+    """Return whom a directory belongs to, if that is another user, and this one may not write there; None otherwise.
+
+    The name is the number where the user has none. Raises `OSError` if there is no directory to be seen.
+    """
+    uid = os.stat(directory).st_uid
+    if uid == os.geteuid() or os.access(directory, os.R_OK | os.W_OK | os.X_OK):
+        return None
+    try:
+        return pwd.getpwuid(uid).pw_name
+    except KeyError:
+        return str(uid)
 
 
 def _of_this_machine(owner: str) -> bool | None:

@@ -16,6 +16,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
 
 from zot.errors import StartupError
+from zot.owners import foreign_owner
 from zot.storage.disk import FILE_MODE, Disk, TranslatedErrors
 from zot.storage.file_upload import FileUpload
 from zot.storage.layout_files import LayoutFiles
@@ -306,6 +307,12 @@ class Filesystem:
 
     def _unusable(self, error: OSError) -> StartupError:
         if isinstance(error, PermissionError):
+            with suppress(OSError):
+                if owner := foreign_owner(self._root):
+                    return StartupError(
+                        f"{self._key} {self._root} belongs to {owner}, and this user may not write there",
+                        f"run this as {owner}, let the user that runs zot own it, or name another directory",
+                    )
             return StartupError(
                 f"{self._key} {self._root} is not writable",
                 "let the user that runs zot own it, or name another directory",
