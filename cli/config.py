@@ -108,6 +108,7 @@ def _find(asked: str | None, deep: bool) -> list[Key]:
     exact = [key for key in keys if any(_is_called(path, asked) for path in key.paths)]
     end = f".{asked.lower()}"
     exact = exact or [key for key in keys if any(path.lower().endswith(end) for path in key.paths)]
+    exact = exact or [key for key in keys if key.setting.shape.container == "map" and _is_named_in(key, asked)]
     below = [key for key in keys for one in exact if _above(key.path) == one.path or (deep and _is_in(key, one))]
     return [*exact, *below]
 
@@ -116,6 +117,13 @@ def _is_called(path: str, asked: str) -> bool:
     """Tell whether a key is meant, in any case, with any name and number where a map or list has one."""
     pattern = re.escape(path).replace("<name>", "[^.]+").replace(r"\[\]", r"(\[\d*\])?")
     return re.fullmatch(pattern, asked.strip("."), re.IGNORECASE) is not None
+
+
+def _is_named_in(key: Key, asked: str) -> bool:
+    """Tell whether a name of yours is meant, as in storage.subPaths./fast; what is the name of a key is a slip."""
+    name = asked[len(key.path) + 1 :].lower()
+    is_key = any(other.setting.name.lower() == name for other in all_keys(Config))
+    return bool(name) and not is_key and asked.lower().startswith(f"{key.path}.".lower()) and "." not in name
 
 
 def _above(path: str) -> str:
@@ -129,7 +137,7 @@ def _is_in(key: Key, section: Key) -> bool:
 
 def _suggest(asked: str) -> str:
     ends = {key.path.rpartition(".")[2].lower(): key.path for key in reversed(all_keys(Config))}
-    close = get_close_matches(asked.lower().rpartition(".")[2], ends, n=1)
+    close = get_close_matches(asked.lower().rpartition(".")[2], ends, n=1, cutoff=0.7)
     meant = f"did you mean {ends[close[0]]}? " if close else ""
     return f"{meant}zot config explain --all lists all"
 

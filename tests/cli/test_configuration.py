@@ -180,3 +180,28 @@ def test_version_and_completion() -> None:
     }
     done = subprocess.run(command(), capture_output=True, text=True, env=environment() | words, check=False)
     assert done.stdout.split() == ["plain,http.auth.ldap.bindDN", "plain,http.auth.ldap.bindPassword"]
+
+
+def test_explain_knows_names_of_yours() -> None:
+    """A name in a map explains what stands there; one that is like no key is no reason for a proposal."""
+    for asked in ("storage.subPaths.fast", "storage.subPaths./fast", "http.accessControl.repositories.a/**"):
+        assert asked.rpartition(".")[0] in run("config", "explain", asked).stdout.splitlines()[1]
+    assert "did you mean" not in run("config", "explain", "storage.fast").stderr
+
+
+def test_what_show_prints_is_not_warned_of(tmp_path: Path) -> None:
+    """Defaults that nobody wrote are in what `zot config show` prints, and verify says nothing of them."""
+    (tmp_path / "users").write_text("")
+    policies = [{"users": ["alice"], "actions": ["read"]}]
+    values = {
+        "storage": {"rootDirectory": "/r", "gc": False, "subPaths": {"/x": {"rootDirectory": "/s", "gc": False}}},
+        "http": {
+            "auth": {"ldap": {"address": "l", "port": 636, "baseDN": "d", "userAttribute": "u"}},
+            "accessControl": {"repositories": {"**": {"policies": policies}}},
+        },
+    }
+    written, shown = tmp_path / "written.json", tmp_path / "shown.yaml"
+    written.write_text(json.dumps(values))
+    assert run("verify", str(written)).stderr == ""
+    shown.write_text(run("config", "show", str(written), "--quiet").stdout)
+    assert run("verify", str(shown)).stderr == ""

@@ -13,9 +13,10 @@ from zot.config.section import Section
 from zot.config.values import write_duration
 
 DURATION = "duration"
+NUMBER = "whole number"
 _WORDS: dict[object, str] = {
     str: "text",
-    int: "whole number",
+    int: NUMBER,
     float: "number",
     bool: "true or false",
     timedelta: DURATION,

@@ -10,7 +10,7 @@ from collections.abc import Mapping as AnyMapping
 from pathlib import Path
 from typing import Any
 
-from zot.config.describe import DURATION, kind
+from zot.config.describe import DURATION, NUMBER, default, kind
 from zot.config.keys import Setting, acts, settings
 from zot.config.nodes import Entry, Items, KeyPath, Mapping, Node, Place, Scalar
 from zot.config.problems import ConfigError, Problem
@@ -24,6 +24,8 @@ MOST_PROBLEMS = 100
 
 # An address with a password in it.
 _LOGIN = re.compile(r"//[^/\s]*@")
+# A whole number with zeros before it.
+_ZEROS = re.compile(r"0+(\d+)")
 _ELSEWHERE = re.compile(r"\$\{(?:(file):)?([^}]+)\}")
 
 
@@ -87,15 +89,20 @@ class Resolver:
                 continue
             where = (*path, setting.name)
             if self._is_new(entry, where):
-                value = self._value(entry.value, setting, where, self._tell_if_idle(setting, where, above))
+                value = self._value(entry.value, setting, where, self._tell_if_idle(entry.value, setting, where, above))
                 if value is not None:
                     values[setting.name] = value
         return values
 
-    def _tell_if_idle(self, setting: Setting, path: KeyPath, above: bool | None) -> bool | None:
-        """Warn, once, of a key that changes nothing; return what those below inherit, None for no more warnings."""
+    def _tell_if_idle(self, node: Node, setting: Setting, path: KeyPath, above: bool | None) -> bool | None:
+        """Warn, once, of a key that changes nothing; return what those below inherit, None for no more warnings.
+
+        Nothing is said of a default, as `zot config show` writes all of them.
+        """
         if above is None:
             return None
+        if _is_default(node, setting):
+            return above if setting.acted_on is None else setting.acted_on
         if setting.needless:
             what = f"it changes nothing: {setting.needless}"
         elif not acts(setting, above) and (setting.acted_on is False or setting.shape.section is None):
@@ -128,6 +135,9 @@ class Resolver:
         if kind(setting) == DURATION and (number := tiny_number(node.value)) is not None:
             what = f"{number} is {number} nanoseconds"
             self._tell(self.problem(path, what, f"write {number}s if you mean seconds", warning=True))
+        if kind(setting) == NUMBER and isinstance(node.value, str) and (match := _ZEROS.fullmatch(node.value)):
+            what = f"{node.value} begins with 0, which some take for an octal number"
+            self._tell(self.problem(path, what, f"write {match[1]}"))
         return self._secret(node.value, path) if setting.secret else self._plain(node, path)
 
     def _plain(self, node: Node, path: KeyPath) -> Any:
@@ -207,3 +217,11 @@ class Resolver:
                 line, column = entry.place
                 self._source.hide(entry.place, Place(line, column + len(entry.name) + 2))
             self._hide(entry.value, keys=keys)
+
+
+def _is_default(node: Node, setting: Setting) -> bool:
+    """Tell whether a value is what its key has anyway, as the file spells it."""
+    if isinstance(node, Scalar):
+        return node.value is not None and str(node.value).lower() == default(setting).lower()
+    is_empty = not (node.items if isinstance(node, Items) else node.entries)
+    return is_empty and setting.shape.container != "" and default(setting) == ""

@@ -16,6 +16,8 @@ _WIDTH = 100
 _SUSPECT = r"(pass|pwd|secret|token|credential|key|auth|url|connection|header|hash|cookie|private)[\w-]*"
 # Where a document can't be read, nobody knows which of its values are secret; these names are taken for theirs.
 _SECRET_LIKE = re.compile(rf"{_SUSPECT}[\"']?\s*:", re.I)
+# How a file in TOML begins, after its comments: with a table, or with a key.
+_TOML = re.compile(r"(?:\s|#[^\n]*\n)*(\[\[?[A-Za-z_][\w.-]*\]\]?[ \t]*(?:#[^\n]*)?\n|[A-Za-z_][\w.-]*[ \t]*=[ \t])")
 
 
 def looks_secret(name: str) -> bool:
@@ -48,6 +50,9 @@ class Source:
 
     def document(self) -> Node | None:
         """Return the file's values. Raises `ConfigError`."""
+        if (begun := _TOML.match(self._text)) is not None:
+            place = Place(self._text.count("\n", 0, begun.start(1)) + 1, 1)
+            raise ConfigError([self.problem(place, "", "it is TOML", "write it in JSON or YAML, as the examples do")])
         try:
             return read_json(self._text) if self.file.lower().endswith(".json") else read_yaml(self._text)
         except Broken as error:

@@ -11,6 +11,7 @@ from typing import Any, Generic, NamedTuple, TypeVar
 
 from pydantic import ValidationError
 
+from zot.config.keys import each, settings
 from zot.config.nodes import KeyPath
 from zot.config.section import Section
 
@@ -40,11 +41,14 @@ _SAID = {
     "less_than_equal": ("it is more than {le}", "use {le} or less"),
     "string_type": ("it is no text", "use a text"),
     "tuple_type": ("it is no list", "use a list"),
-    "dict_type": ("it is no section", "use a section with keys of its own"),
-    "model_type": ("it is no section", "use a section with keys of its own"),
-    "model_attributes_type": ("it is no section", "use a section with keys of its own"),
     "literal_error": ("{input} is not known here", "use one of {expected}"),
 }
+
+
+_NO_SECTION = {"dict_type", "model_type", "model_attributes_type"}
+# The key that is most likely meant where a section is a mere value, by that value's type.
+_LIKELY: dict[type, tuple[str, ...]] = {bool: ("enable",), str: ("path", "output"), list: ("policies",)}
+_MOST_KEYS = 6
 
 
 class Fault(NamedTuple):
@@ -74,12 +78,14 @@ def validate(values: Any, section: type[S]) -> Validated[S]:
             for one in error.errors(include_url=False)[:_MOST_FAULTS]:
                 _take_out(values, one["loc"], make_up=one["type"] == "missing" and one["loc"] not in known)
                 if one["loc"] not in known:
-                    faults.append(_fault(one))
+                    faults.append(_fault(one, section))
     return Validated(None, faults)
 
 
-def _fault(error: Any) -> Fault:
+def _fault(error: Any, top: type[Section]) -> Fault:
     kind = error["type"]
+    if kind in _NO_SECTION:
+        return Fault(error["loc"], "it is no section", _as_section(error["loc"], error["input"], top))
     if kind == "value_error":
         # A check of our own: "what; what to do".
         what, _, remedy = str(error["ctx"]["error"]).partition("; ")
@@ -87,6 +93,27 @@ def _fault(error: Any) -> Fault:
     what, remedy = _SAID.get(kind, (error["msg"][:1].lower() + error["msg"][1:], "use a value of that kind"))
     facts = {"input": repr(error["input"]), **error.get("ctx", {})}
     return Fault(error["loc"], what.format_map(facts), remedy.format_map(facts))
+
+
+def _as_section(path: KeyPath, value: Any, top: type[Section]) -> str:
+    """Say how to write a section: with the key that is likely meant, or with those that it has."""
+    section, container = top, ""
+    for part in path:
+        if isinstance(part, int):
+            continue
+        if container == "map":
+            container = ""
+        elif (setting := settings(section).get(part.lower())) is not None:
+            section, container = setting.shape.section or section, setting.shape.container
+    if container == "map":
+        return "use a section with names of your own, and a section for each"
+    keys = [setting.name for setting in each(section) if not setting.needless]
+    kind = bool if str(value).lower() in ("true", "false") else type(value)
+    if likely := next((key for key in _LIKELY.get(kind, ()) if key in keys), ""):
+        shown = {bool: str(value).lower(), list: "[…]"}.get(kind, '"…"')
+        return f'use a section with keys of its own, as {{"{likely}": {shown}}}'
+    more = ", …" if len(keys) > _MOST_KEYS else ""
+    return f"use a section with keys of its own: {', '.join(keys[:_MOST_KEYS])}{more}"
 
 
 def _take_out(values: Any, path: KeyPath, *, make_up: bool) -> None:

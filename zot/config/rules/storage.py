@@ -83,11 +83,11 @@ def _is_component(name: str) -> bool:
 def collection(config: Config) -> Iterator[Finding]:
     """What is said about garbage collection makes sense."""
     for path, options in stores(config):
-        given = options.model_fields_set
+        given, fields = options.model_fields_set, type(options).model_fields
         if not options.gc:
             for attribute, name in (("gc_delay", "gcDelay"), ("gc_interval", "gcInterval"), ("retention", "retention"),
                                     ("gc_time_window", "gcTimeWindow")):  # fmt: skip
-                if attribute in given:
+                if attribute in given and getattr(options, attribute) != fields[attribute].default:
                     yield Finding((*path, name), "it changes nothing while gc is off", "set gc to true", warning=True)
         elif options.gc_delay < A_PUSH:
             what = "blobs may go between their push and that of their manifest: uploads still under way may lose layers"
