@@ -93,14 +93,17 @@ def _leave(_signal: int, _frame: object) -> None:
 
 
 def _read(config: str | None, temporary: str | None) -> Config:
-    """Return what to serve; what it is warned of goes to its log, whose lines are JSON."""
+    """Return what to serve; what it is warned of goes to its log, and to the terminal too if that is a file."""
     if temporary is not None:
         return default_config(temporary, port=0)
     warnings: list[Problem] = []
-    chosen = read(config, Output(), warn=warnings.append)
+    output = Output()
+    chosen = read(config, output, warn=warnings.append)
     configure(chosen.log.level, chosen.log.output)
     for warning in warnings:
         log.warning("%s", warning)
+        if chosen.log.output:
+            output.warning(str(warning))
     return chosen
 
 

@@ -236,6 +236,29 @@ def test_warnings_are_lines_of_the_log(tmp_path: Path) -> None:
     assert run("config", "show", str(config)).stderr == ""
 
 
+def test_a_log_in_a_file_leaves_nobody_in_the_dark(tmp_path: Path) -> None:
+    """Where the log is a file, the terminal has warnings too and is told the file; the file says why a start failed."""
+    config, log = tmp_path / "c.json", tmp_path / "log"
+    storage = {"rootDirectory": f"{tmp_path}/root", "fastRestart": True}
+    config.write_text(json.dumps({"storage": storage, "http": {"port": 0}, "log": {"output": str(log)}}))
+    with subprocess.Popen(
+        zot("serve", str(config)), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment()
+    ) as process:
+        assert process.stdout is not None
+        begun = [process.stdout.readline() for _ in range(2)]
+        process.terminate()
+        _, errors = process.communicate(timeout=PATIENCE)
+    assert begun[1].endswith(f"storage in {tmp_path}/root, log in {log}\n")
+    assert re.fullmatch(r"warning: .*storage\.fastRestart: it changes nothing.*\n", errors)
+    (tmp_path / "file").write_text("")
+    line = refused(
+        tmp_path, f'{{"rootDirectory": "{tmp_path}/file/r"}}', '{"port": 0}', json.dumps({"output": str(log)})
+    )
+    last = json.loads(log.read_text().splitlines()[-1])
+    assert last["level"] == "error"
+    assert last["message"] == f"the server can't start: {line.removeprefix('zot: ').strip()}"
+
+
 def test_tmp_goes_away(tmp_path: Path) -> None:
     """With --tmp the root is a temporary one that is gone after SIGTERM, and the port a free one."""
     with subprocess.Popen(

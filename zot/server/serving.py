@@ -23,6 +23,7 @@ from zot.config import Config
 from zot.config.publication import Live, Publication
 from zot.config.storage import StoreOptions
 from zot.cores import Cores
+from zot.errors import StartupError
 from zot.logs import configure, gather
 from zot.registry.flushing import Flusher
 from zot.server.leading import Leaders, require_python
@@ -62,6 +63,16 @@ def serve(config: Config, options: ServeOptions, source: Source | None = None) -
     With a source the configuration is read again when its file changes, and at SIGHUP.
     """
     configure(config.log.level, config.log.output, config.log.audit)
+    try:
+        _serve(config, options, source)
+    except StartupError as error:
+        # It is said on the terminal by whoever called; a log that goes there too need not say it again.
+        if config.log.output:
+            log.error("the server can't start: %s", error)
+        raise
+
+
+def _serve(config: Config, options: ServeOptions, source: Source | None) -> None:
     require_python()
     timeouts = _timeouts(config)
     certificates = _certificates(config, timeouts)
@@ -172,6 +183,8 @@ class _Server(BaseApplication):
         places = ", ".join(_place(store) for store in (storage, *storage.sub_paths.values()))
         count = self._options.workers
         about = f"zot {__version__}, {count} worker{'' if count == 1 else 's'}, storage in {places}"
+        if self._config.log.output:
+            about += f", log in {self._config.log.output}"
         log.info("the server has started, listening on %s: %s", self._url, about)
         print(f"Listening on {self._url}", flush=True)
         print(about, flush=True)
