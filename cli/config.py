@@ -62,11 +62,14 @@ def schema() -> None:
 
 
 def _complete(_context: click.Context, _parameter: click.Parameter, begun: str) -> list[CompletionItem]:
-    return [
-        CompletionItem(key.path, help=key.setting.sentence)
-        for key in all_keys(Config)
-        if key.path.lower().startswith(begun.lower())
-    ]
+    """Complete a key, a level at a time: of a section that is the only one, what is in it is offered too."""
+    keys = all_keys(Config)
+    begins = [key for key in keys if key.path.lower().startswith(begun.lower())]
+    sections = {key.path for key in begins}
+    offered = [key for key in begins if _above(key.path) not in sections]
+    if len(offered) == 1:
+        offered += [key for key in keys if _above(key.path) == offered[0].path]
+    return [CompletionItem(key.path, help=key.setting.sentence) for key in offered]
 
 
 @config.command()

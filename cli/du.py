@@ -24,8 +24,9 @@ from zot.registry.usage import Totals, Usage
 def du(repository: str | None, limit: int, sort: str, config: str | None, output: Output) -> None:
     """Show how much each repository holds, how much of it is its own, and what sharing saves.
 
-    SIZE is all that a repository holds, UNIQUE what would be free if it went. It looks at every blob of the store,
-    while a server runs or not. With REPO it shows that one only.
+    SIZE is all that a repository holds, UNIQUE what would be free if it went: what it shares with no other, and its
+    own copies of what is not shared, as manifests. What is stored is all that is unique, plus what is shared,
+    counted once. It looks at every blob of the store, while a server runs or not. With REPO it shows that one only.
 
     \b
     Examples:

@@ -80,7 +80,7 @@ def test_what_is_not_there_is_said(store: Store, image: bytes, push_manifest: Pu
 
 
 def test_usage_tells_shared_from_unique(store: Store, push_blob: PushBlob) -> None:
-    """A blob that two repositories hold counts for both, is unique to neither, and is stored once with dedupe."""
+    """What two repositories hold counts for both; with dedupe it is unique to neither and stored once, else copied."""
     push_blob("a", LAYER)
     push_blob("b", LAYER)
     push_blob("b", b"own")
@@ -88,8 +88,22 @@ def test_usage_tells_shared_from_unique(store: Store, push_blob: PushBlob) -> No
     used, totals = usage.measure(store, progress=looked_at.append)
     assert looked_at == ["a", "b"]
     assert [(one.repository, one.blobs, one.size, one.unique) for one in used] == [
-        ("a", 1, len(LAYER), 0),
-        ("b", 2, len(LAYER) + 3, 3),
+        ("a", 1, len(LAYER), 0 if store.dedupe else len(LAYER)),
+        ("b", 2, len(LAYER) + 3, 3 if store.dedupe else len(LAYER) + 3),
     ]
     stored = len(LAYER) + 3 if store.dedupe else 2 * len(LAYER) + 3
     assert totals == (2, 2, 2 * len(LAYER) + 3, stored)
+
+
+def test_a_manifest_is_unique_wherever_it_is(
+    store: Store, image: bytes, push_blob: PushBlob, push_manifest: PushManifest
+) -> None:
+    """Each repository has a file of its own for the same manifest, so that goes with it; shared once, all adds up."""
+    for name in ("a", "b"):
+        push_blob(name, LAYER)
+        push_blob(name, CONFIG)
+        push_manifest(name, image, "v1")
+    used, totals = usage.measure(store, progress=lambda _: None)
+    shared = used[0].size - used[0].unique
+    assert [one.unique >= len(image) for one in used] == [True, True]
+    assert sum(one.unique for one in used) + shared == totals.stored

@@ -12,7 +12,7 @@ from zot.storage.protocol import NotFound
 
 
 class Usage(NamedTuple):
-    """What a repository holds, in bytes: all of it, and what no other repository of the store holds too."""
+    """What a repository holds, in bytes: all of it, and what would be free if it went: what others don't share."""
 
     repository: str
     blobs: int
@@ -63,7 +63,7 @@ def size_of(store: Store, name: str) -> int:
 
 def _usage(name: str, blobs: list[_Seen]) -> Usage:
     size = sum(one.size for one in blobs)
-    unique = sum(one.size for one in blobs if one.holders == 1)
+    unique = sum(one.size for one in blobs if one.holders == 1 or not one.shared)
     return Usage(name, len(blobs), size, unique)
 
 
