@@ -58,7 +58,7 @@ class Nothing(OpenPolicy):
 
     def decide(self, principal: Principal, action: Action, repository: str | None) -> Decision:
         """Return no."""
-        return Decision(False, "nothing is allowed", "**")
+        return Decision(False, "defaultPolicy", "**")
 
 
 def test_every_route_declares_its_right(app: Flask) -> None:
@@ -148,7 +148,7 @@ def test_each_refusal_is_a_sentence(action: Action, repository: str | None, aske
     assert unknown.reason == asked
     known = guard.refusal(Principal("eve"), action, repository)
     assert known is not None
-    assert known.reason == f"{refused}: nothing is allowed"
+    assert known.reason == f"{refused}: it is decided by defaultPolicy of pattern '**'"
     assert ("accessControl.metrics.users" in known.remedy) == (action is Action.METRICS)
 
 

@@ -39,8 +39,11 @@ def denied(principal: Principal, action: Action, repository: str | None, decisio
 
     `beyond` is for those who may do this, but not with the key or token that they show.
     """
+    why = decision.rule
+    if decision.pattern is not None and not beyond:
+        why = f"it is decided by {decision.rule} of pattern {decision.pattern!r}"
     return Denied(
-        f"{principal.name!r} may not {_deed(action, repository)}: {decision.rule}",
+        f"{principal.name!r} may not {_deed(action, repository)}: {why}",
         _wider(principal, action) if beyond else _right(action),
         detail={
             "principal": principal.name,
