@@ -151,6 +151,18 @@ def test_a_revoked_key_is_known_for_a_while(keys: ApiKeys, monkeypatch: pytest.M
     assert keys.revocation(secret) == ""
 
 
+@pytest.mark.parametrize("damage", [b"", b"[]", b"{}", b'{"uuid": "x", "at": 1}', b'{"uuid": "x", "at": "soon"}'])
+def test_a_damaged_mark_of_a_revoked_key_is_dropped(keys: ApiKeys, damage: bytes) -> None:
+    """Whoever shows the key is told what everybody is told, and the leader does away with the mark."""
+    made, secret = keys.create(Account("alice"), "people", Wanted("ci"))
+    keys.revoke(made.uuid)
+    (mark,) = keys._storage.list(f"{keys._prefix}/revoked")
+    keys._storage.write(f"{keys._prefix}/revoked/{mark}", damage)
+    with pytest.raises(Unauthorized):
+        KeyLogin(keys, {"people": People(alice=set())}).judge("alice", secret)
+    assert keys.forget_revoked() == 1
+
+
 def test_a_key_dies_with_the_login_that_it_was_made_with(keys: ApiKeys) -> None:
     """A key of an account with another stamp is refused, with the reason and what to do; a later one is good."""
     people = People(alice=set())

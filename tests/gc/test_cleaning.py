@@ -247,25 +247,30 @@ def test_a_damaged_fact_stops_nothing_but_its_own_repository(store: Store, push:
     assert clean(store, clock).removed[-1].kind is Kind.REPOSITORY
 
 
-@pytest.mark.parametrize("kind", [Kind.TAG, Kind.BLOB])
+@pytest.mark.parametrize("kind", [Kind.TAG, Kind.MANIFEST, Kind.BLOB])
 def test_what_went_before_a_step_failed_is_audited(
     store: Store, push: Pushes, clock: Clock, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: Kind
 ) -> None:
     """What is gone when the store fails in the middle has its line in the audit log; what stayed has none."""
     for number in "123":
-        if kind is Kind.TAG:
-            push.image(A, number)
-        else:
-            push.blob(A, number.encode())
+        match kind:
+            case Kind.BLOB:
+                push.blob(A, number.encode())
+            case Kind.TAG:
+                push.image(A, number)
+            case Kind.MANIFEST:
+                push.image(A)
     clock.now += DAY
     rules = keeping(store, Keep((Pattern("kept"),)))
     first, second, *_ = [one.reference for one in cleaning.look(rules, A, clock.now)[1].removals]
     delete, remove = store.storage.delete, store.storage.remove_idle
 
     def delete_some(*keys: str) -> None:
-        if keys[0] == paths.tag(A, second):
+        fails = (paths.tag(A, second), paths.manifest(A, digests.parse(second)) if kind is Kind.MANIFEST else "")
+        at = next((place for place, key in enumerate(keys) if key in fails), None)
+        delete(*keys[:at])
+        if at is not None:
             raise Unavailable("the disk fails")
-        delete(*keys)
 
     def remove_some(contents: Iterable[Idle], removed: list[str]) -> None:
         remove([next(iter(contents))], removed)
@@ -281,5 +286,5 @@ def test_what_went_before_a_step_failed_is_audited(
         configure_audit("")
     (line,) = map(json.loads, (tmp_path / "audit").read_text().splitlines())
     assert (line["object"].rpartition("/")[2], line["result"]) == (first, "deleted")
-    tags_left, _, blobs_left = state(store)
-    assert {first, second} & (tags_left | blobs_left) == {second}
+    left = dict(zip((Kind.TAG, Kind.MANIFEST, Kind.BLOB), state(store), strict=True))[kind]
+    assert {first, second} & left == {second}

@@ -15,6 +15,7 @@ from zot.oci.digest import Digest
 from zot.registry import manifests, paths, statistics
 from zot.registry.store import Store
 from zot.storage.memory import Memory
+from zot.storage.protocol import Full
 
 KEPT = 12
 
@@ -116,6 +117,25 @@ def test_a_note_is_renewed_when_it_is_worth_while(store: Store, kept: list[Diges
     push.image("b", "few")
     cleaning.clean(store, "b", clock.now, dry_run=False, go_on=lambda: None)
     assert list(store.storage.list(paths.NAMED)) == []
+
+
+def test_a_full_store_is_collected_without_a_note(
+    store: Store, push: Pushes, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where there is no room for it, what is garbage goes all the same."""
+    for _ in range(KEPT):
+        push.image(A)
+    clock.now += 24 * HOUR
+    write = store.storage.write
+
+    def write_little(key: str, document: bytes, **how: bool) -> None:
+        if key == paths.named(A):
+            raise Full("the storage is full")
+        write(key, document, **how)
+
+    monkeypatch.setattr(store.storage, "write", write_little)
+    assert cleaning.clean(store, A, clock.now, dry_run=False, go_on=lambda: None).removed
+    assert not _digests(store)
 
 
 def test_looking_notes_nothing(store: Store, push: Pushes, clock: Clock) -> None:

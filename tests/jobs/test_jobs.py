@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -46,6 +47,20 @@ def test_a_lease_has_one_holder() -> None:
             pass
     with lease.take(storage, "gc") as second:
         assert second.number == first.number + 1
+
+
+@pytest.mark.parametrize(
+    "successor", [{"number": 2, "owner": "elsewhere-1-1"}, {"number": 1, "owner": "elsewhere-1-1"}]
+)
+def test_a_lost_lease_is_not_given_back(successor: dict[str, Any]) -> None:
+    """Who stood still for so long that another has it leaves it to that one, also if its numbers began anew."""
+    storage, key = Memory(), f"{paths.JOBS}/leases/gc"
+    theirs = json.dumps({**successor, "host": "far", "process": 1, "until": 4e9}).encode()
+    with lease.take(storage, "gc") as held:
+        storage.write(key, theirs)
+        with pytest.raises(lease.LostError):
+            held._renewed(theirs)
+    assert json.loads(storage.read(key)) == json.loads(theirs)
 
 
 def test_a_lease_of_a_dead_process_is_free_at_once(tmp_path: Path) -> None:
@@ -242,17 +257,23 @@ def test_a_repository_that_fails_keeps_no_other_from_its_turn(work: Callable[[Ru
         assert not list(repositories.names(store))
 
 
-def test_a_store_that_fails_ends_the_run() -> None:
-    """After ten repositories in a row it is not the repositories."""
+@pytest.mark.parametrize("gone", [False, True])
+def test_a_store_that_fails_ends_the_run(gone: bool) -> None:
+    """After ten repositories in a row the store itself is asked: if it answers, the others have their turn."""
     storage = _BadDisk()
     store = Store(storage)
+    storage.write(paths.FORMAT, b"1")
     names = [f"r{number:02}" for number in range(30)]
-    for name in names:
+    for name in (*names, "z"):
         Pushes(store).image(name, "v1")
     storage.bad = tuple(names)
+    if gone:
+        storage.delete(paths.FORMAT)
     kept = run(store, Record("scrub", "hand"), kinds.scrub)
-    assert (kept.outcome, kept.message) == ("failed", "the storage failed: Input/output error")
-    assert len(kept.problems) == 10
+    assert kept.outcome == "failed"
+    assert len(kept.problems) == (10 if gone else 30)
+    assert kept.repositories == (0 if gone else 1)
+    assert kept.message.startswith("the storage is gone" if gone else "repositories that were passed over: r00, r01")
 
 
 def test_records_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:

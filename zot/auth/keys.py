@@ -24,7 +24,7 @@ from zot.auth.accounts import Account
 from zot.auth.dates import now, write_date
 from zot.auth.scopes import narrowing
 from zot.errors import Denied
-from zot.storage.protocol import NotFound, Storage, StorageError
+from zot.storage.protocol import Damaged, NotFound, Storage, StorageError
 
 log = logging.getLogger(__name__)
 
@@ -34,6 +34,8 @@ _NOTED_APART = 60.0
 _MOST_NOTED = 10_000
 # So long after a key was revoked the log can still say so of whoever uses it.
 _REVOKED_KNOWN = timedelta(days=90)
+# What a mark that can't be read raises.
+_DAMAGED = (Damaged, ValueError, TypeError, KeyError)
 _SECRET = re.compile(r"zak_[0-9a-f]{32}")
 
 
@@ -133,7 +135,7 @@ class ApiKeys:
 
     def revocation(self, secret: str) -> str:
         """Say which key had this secret and when it was revoked; empty if none is known to have had it."""
-        with suppress(NotFound):
+        with suppress(NotFound, *_DAMAGED):
             said = json.loads(self._storage.read(f"{self._prefix}/revoked/{_hash(secret)}"))
             return f"API key {said['uuid']} was revoked at {said['at']}"
         return ""
@@ -142,11 +144,18 @@ class ApiKeys:
         """Forget which keys were revoked long ago; returns how many that were."""
         under, forgotten = f"{self._prefix}/revoked", 0
         for name in list(self._storage.list(under)):
-            said = json.loads(self._storage.read(f"{under}/{name}"))
-            if now() - datetime.fromisoformat(said["at"]) > _REVOKED_KNOWN:
+            if self._is_long_revoked(f"{under}/{name}"):
                 self._storage.delete(f"{under}/{name}")
                 forgotten += 1
         return forgotten
+
+    def _is_long_revoked(self, key: str) -> bool:
+        """Tell whether a mark is old, or damaged and of no use."""
+        try:
+            said = json.loads(self._storage.read(key))
+            return now() - datetime.fromisoformat(said["at"]) > _REVOKED_KNOWN
+        except _DAMAGED:
+            return True
 
     def find(self, secret: str) -> Key | None:
         """Return the key with this secret; None if there is none, or none any more."""

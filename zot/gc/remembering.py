@@ -10,12 +10,13 @@ from __future__ import annotations
 import hashlib
 import logging
 from collections.abc import Collection, Iterable, Mapping
+from contextlib import suppress
 
 from zot.gc.snapshot import Node, Snapshot
 from zot.oci.digest import Digest
 from zot.registry import paths
 from zot.registry.store import Store
-from zot.storage.protocol import NotFound
+from zot.storage.protocol import Damaged, Full, NotFound
 
 log = logging.getLogger(__name__)
 
@@ -44,7 +45,7 @@ def recall(store: Store, name: str, count: int) -> Mapping[str, Names]:
         return {}
     try:
         check, _, lines = store.storage.read(paths.named(name)).partition(b"\n")
-    except NotFound:
+    except (NotFound, Damaged):
         return {}
     if _check(lines) != check:
         log.warning("what was noted of the manifests of %s is damaged; they are read", name)
@@ -59,7 +60,9 @@ def note(store: Store, snapshot: Snapshot) -> None:
         return
     known = recall(store, snapshot.name, len(now)).keys()
     if len(now ^ known) > _PART * len(now):
-        store.storage.write(paths.named(snapshot.name), _encode(snapshot.manifests.items()))
+        # A full store is in need of what comes after this, and can do without it.
+        with suppress(Full):
+            store.storage.write(paths.named(snapshot.name), _encode(snapshot.manifests.items()))
 
 
 def _encode(nodes: Iterable[tuple[Digest, Node]]) -> bytes:

@@ -17,7 +17,7 @@ from zot.oci.digest import Digest
 from zot.registry import facts, manifests, paths, repositories, statistics
 from zot.registry.statistics import Pulls
 from zot.registry.store import Store
-from zot.storage.protocol import Idle, NotFound
+from zot.storage.protocol import Idle, NotFound, StorageError
 
 log = logging.getLogger(__name__)
 
@@ -124,15 +124,25 @@ class Remover:
         marked = kind in (Kind.TAG, Kind.MANIFEST)
         together: list[Removal] = []
         with repositories.removing(self._store, self._name) if marked else nullcontext():
-            while left and left[-1].kind is kind:
-                removal = left.pop()
-                if self._steps[kind](removal):
-                    (together if kind is Kind.MANIFEST else done).append(removal)
-                if time.monotonic() > until:
-                    break
-            manifests.forget(self._store, self._name, self._going)
-            self._going.clear()
-            done += together
+            try:
+                while left and left[-1].kind is kind:
+                    removal = left.pop()
+                    if self._steps[kind](removal):
+                        (together if kind is Kind.MANIFEST else done).append(removal)
+                    if time.monotonic() > until:
+                        break
+            finally:
+                self._forget(together, done)
+
+    def _forget(self, together: list[Removal], done: list[Removal]) -> None:
+        """Take the manifests of a batch away and add them to `done`; if that fails, those that are gone by then."""
+        going, self._going = self._going, {}
+        try:
+            manifests.forget(self._store, self._name, going)
+        except StorageError:
+            done += [one for one in together if one.digest is not None and not self._is_here(one.digest)]
+            raise
+        done += together
 
     def _prepare(self, kind: Kind) -> bool:
         """Look once for the whole batch at what has come since the snapshot; False if nothing of this kind may go."""

@@ -71,18 +71,25 @@ class Lease:
 
     def _renewed(self, before: bytes | None) -> bytes:
         known = _decode(before)
-        if known.get("number") != self.number:
+        if not self._is_ours(known):
             raise LostError("another process has taken the lease")
         return _encode({**known, "until": time.time() + LASTS})
 
+    def _is_ours(self, known: dict[str, Any]) -> bool:
+        return (known.get("number"), known.get("owner")) == (self.number, owners.me())
+
     def release(self) -> None:
-        """Let others have it."""
+        """Let others have it, unless one of them has it already."""
         self._ended.set()
         self._thread.join()
         try:
-            self._storage.update(self._key, lambda before: _encode({**_decode(before), "until": 0.0}))
+            self._storage.update(self._key, self._given_back)
         except StorageError as error:
             log.warning("a lease runs out by itself, as it can't be given back: %s", error)
+
+    def _given_back(self, before: bytes | None) -> bytes:
+        known = _decode(before)
+        return _encode({**known, "until": 0.0} if self._is_ours(known) else known)
 
 
 @contextmanager

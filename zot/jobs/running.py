@@ -63,7 +63,7 @@ class Run:
 
     @contextmanager
     def apart(self, name: str) -> Iterator[None]:
-        """Note what fails for one repository, and let the others have their turn, unless that fails many in a row."""
+        """Note what fails for one repository, and let the others have their turn, unless the store itself fails."""
         try:
             yield
         except (StoppedError, lease.LostError, RefusedError, Lapsed):
@@ -72,13 +72,15 @@ class Run:
             # A fault of ours too must not keep all repositories after this one from being cleaned, in each run.
             fault = not isinstance(error, StorageError)
             what = f"{_FAULT}{type(error).__name__}: {error}" if fault else str(error)
-            log.error("%s is passed over: %s", name, what, exc_info=fault)
+            log.error("%s is passed over: %s", name, what, exc_info=fault and self._in_a_row < _MOST_IN_A_ROW)
             if name not in self._passed_over:
                 self.record.complain(f"{name} is passed over: {what}")
             self._passed_over.add(name)
             self._in_a_row += 1
             if self._in_a_row == _MOST_IN_A_ROW:
-                raise
+                # So many in a row may be for the whole store: then this raises.
+                self.store.check()
+                self._in_a_row = 0
         else:
             self._in_a_row = 0
 
