@@ -16,6 +16,7 @@ from zot.gc import passes
 from zot.gc.cleaning import Cleaned
 from zot.gc.planning import Kind, Waiting
 from zot.gc.scrubbing import Scrubbed
+from zot.gc.wording import duration
 from zot.jobs import kinds, records
 from zot.jobs.records import Record
 from zot.jobs.running import Run
@@ -145,7 +146,7 @@ class _Listing:
         first = when(min(one.until for one in self._waiting))
         self._output.note(
             f"{self._prefix}{' and '.join(counts)} may go later, from {first} on"
-            f" (gcDelay {age(rules.gc_delay)}, delay {age(rules.delay)})"
+            f" (gcDelay {duration(rules.gc_delay)}, delay {duration(rules.delay)})"
         )
 
 

@@ -14,7 +14,6 @@ from zot import checkup
 from zot.addresses import OutgoingError
 from zot.checkup import Finding
 from zot.config import Config
-from zot.config.access import AccessControl
 from zot.config.rules.finding import stores
 from zot.config.storage import StoreOptions
 from zot.errors import StartupError, Unavailable
@@ -76,18 +75,6 @@ def users(config: Config) -> Iterator[Finding]:
         yield Finding(what, "warning", said, "write the line with: htpasswd -B FILE USER, or openssl passwd -6")
     if found.hashes:
         yield Finding(what, "good", f"{len(found.hashes)} user{'s' if len(found.hashes) > 1 else ''}")
-    control = config.http.access_control
-    if control is not None and not (auth.ldap or auth.openid or auth.bearer or auth.mtls):
-        for name in sorted(_named(control) - found.hashes.keys()):
-            said = f"nobody can log in as {name!r}, whom http.accessControl names"
-            yield Finding(what, "warning", said, "check the spelling, or add the user")
-
-
-def _named(control: AccessControl) -> set[str]:
-    """Return the users to whom rights are given by name."""
-    policies = [control.admin_policy, *(policy for one in control.repositories.values() for policy in one.policies)]
-    several = [policy.users for policy in policies] + [group.users for group in control.groups.values()]
-    return set(control.metrics.users).union(*several)
 
 
 def logs(config: Config) -> Iterator[Finding]:

@@ -38,6 +38,35 @@ with.
 - **What changes while the server runs**: keys marked so are taken over when the file changes, or on SIGHUP, by all
   workers or by none; the others wait for a restart.
 
+A store of its own for the repositories below `fast/`, which keeps their last ten tags, and rights
+for two users and everybody else:
+
+```yaml
+storage:
+  rootDirectory: /var/lib/zot
+  subPaths:
+    /fast:
+      rootDirectory: /mnt/fast/zot
+      gc: true
+      retention:
+        policies:
+          - repositories: ["fast/**"]
+            keepTags:
+              - mostRecentlyPushedCount: 10
+http:
+  auth:
+    htpasswd: {path: /etc/zot/htpasswd}
+  accessControl:
+    repositories:
+      "fast/**":
+        policies:
+          - users: [alice, ci]
+            actions: [read, create, update]
+        defaultPolicy: [read]
+      "**":
+        anonymousPolicy: [read]
+```
+
 How many workers and threads serve is for the command line: `zot serve --help`. More about
 [garbage collection and retention](garbage-collection.md), and about [data in a bucket](s3.md).
 """

@@ -112,13 +112,13 @@ def test_what_waits_is_said(server: Server, tmp_path: Path) -> None:
     push(server, "waits", "latest", "old layer of waits")
     push(server, "waits", "latest", "new layer of waits")
     given = json.loads((server.root.parent / "config.json").read_text())
-    given["storage"] |= {"gcDelay": "2h", "retention": {"delay": "3h"}}
+    given["storage"] |= {"gcDelay": "1h", "retention": {"delay": "90m"}}
     (tmp_path / "config.json").write_text(json.dumps(given))
     command = ("gc", "run", "--repo", "waits", "--dry-run", "--config", str(tmp_path / "config.json"))
     done = subprocess.run(zot(*command), capture_output=True, text=True, env=environment(), check=True)
     assert done.stdout == "would remove nothing: 0 B in 1 repository\n"
     assert "\n1 manifest may go later, from 2" in done.stderr
-    assert "(gcDelay 2h, delay 3h)" in done.stderr
+    assert "(gcDelay 1h, delay 90m)" in done.stderr
     given["storage"]["retention"] = {"delay": "0s"}
     (tmp_path / "config.json").write_text(json.dumps(given))
     done = subprocess.run(zot(*command), capture_output=True, text=True, env=environment(), check=True)

@@ -398,3 +398,25 @@ def test_a_side_file_is_checked_too(here: Path) -> None:
     (here / "sync.json").write_text('{"registry.example.com:5000": {"username": "u"}}')
     problems = problems_of("extensions: {sync: {credentialsFile: sync.json}}\n", here)
     assert [one.key for one in problems if not one.warning] == ["registries.registry.example.com:5000.password"]
+
+
+def test_users_who_are_in_no_file(here: Path) -> None:
+    """Where a file of users is the only login, names that are not in it are warned of, each at its place."""
+    (here / "users").write_text("# staff:\nalice:$2y$05$x\nbob:none\n")
+    auth = "http:\n  auth:\n    htpasswd: {path: users}\n"
+    control = (
+        "  accessControl:\n    adminPolicy: {users: [alice, root], actions: read}\n    groups: {g: {users: carol}}\n"
+        "    repositories: {'**': {policies: [{users: [bob,\n      alcie], actions: read}]}}\n"
+    )
+    places = [
+        (6, "http.accessControl.adminPolicy.users[1]"), (7, "http.accessControl.groups.g.users[0]"),
+        (9, "http.accessControl.repositories.**.policies[0].users[1]"),
+    ]  # fmt: skip
+    found = problems_of(auth + control, here)
+    assert [(one.line, one.key, one.warning) for one in found] == [(*place, True) for place in places]
+    assert "nobody can log in as 'alcie'" in found[2].what
+    others = "    ldap: {address: l, port: 636, baseDN: d, userAttribute: u}\n"
+    assert problems_of(auth + others + control, here) == []
+    with (here / "users").open("a") as users:
+        users.write("#" * 300_000)
+    assert problems_of(auth + control, here) == []

@@ -11,6 +11,7 @@ from zot.config.problems import ConfigError, Problem
 from zot.config.reading import read_section
 from zot.config.rules import findings
 from zot.config.side_files import check_file, check_pair, named_files
+from zot.config.users import unknown_users
 
 
 class Checked(NamedTuple):
@@ -41,7 +42,7 @@ def check(file: str, environ: Mapping[str, str] = os.environ, *, pair: bool = Tr
     reading = read_section(file, Config, environ)
     elsewhere: list[Problem] = []
     if reading.section is not None:
-        for finding in findings(reading.section):
+        for finding in (*findings(reading.section), *unknown_users(reading.section)):
             reading.add(*finding[:3], warning=finding.warning)
         for named in named_files(reading.section):
             wrong = check_file(named, environ)

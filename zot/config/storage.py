@@ -39,7 +39,9 @@ class RetentionPolicy(Section):
     """What is kept in the repositories that match; a repository follows the first policy that matches it."""
 
     repositories: Many[Glob] = setting(
-        (), "Globs for the repositories that this policy is for: `infra/*`, `prod/**`.", also=("repoNames",)
+        (),
+        "Globs for the repositories that this policy is for: `infra/*`, `prod/**`; whole names below subPaths too.",
+        also=("repoNames",),
     )
     delete_referrers: bool = setting(False, "Delete referrers (signatures, SBOMs) whose subject is not here.")
     delete_untagged: bool = setting(True, "Delete manifests that have no tag and that nothing refers to.")
