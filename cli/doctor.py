@@ -10,7 +10,7 @@ from cli.configuration import read
 from cli.options import config_argument
 from cli.output import Output, counted, output_options
 from cli.probing import logs, users
-from cli.store import absent, check_owners, open_store, require_store
+from cli.store import absent, check_owners, is_unmarked, open_store, require_store
 from zot import checkup
 from zot.addresses import OutgoingError, origin
 from zot.checkup import Finding
@@ -93,7 +93,11 @@ def _stores(config: Config) -> Iterator[Finding]:
     if opened.state == "bad":
         return
     for route, directory in absent(config).items():
-        yield Finding(f"store {route}", "good", f"there is no store at {directory} yet; zot serve makes it")
+        if is_unmarked(directory):
+            said, remedy = f"{directory} is there, but no store is in it", "mount its disk; zot serve makes a store"
+            yield Finding(f"store {route}", "warning", said, remedy)
+        else:
+            yield Finding(f"store {route}", "good", f"there is no store at {directory} yet; zot serve makes it")
     yield from _layouts(config)
 
 
@@ -108,7 +112,7 @@ def _open(config: Config) -> Finding:
     except StartupError as error:
         return Finding("store", "good", f"{error.problem} yet; zot serve makes it")
     try:
-        for _, store in open_store(config, Output(quiet=True)).by_route():
+        for _, store in open_store(config, None).by_route():
             store.check()
     except StartupError as error:
         return Finding("store", "bad", error.problem, error.remedy)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pwd
+import stat
 from collections.abc import Callable
 from datetime import UTC, datetime
 from functools import wraps
@@ -79,7 +80,15 @@ def _require(config: Config, below: str) -> None:
 
 
 def _is_there(options: StoreOptions, below: str) -> bool:
-    return options.storage_driver is not None or os.path.isdir(os.path.join(options.root_directory, below))
+    if options.storage_driver is not None:
+        return True
+    try:
+        return stat.S_ISDIR(os.stat(os.path.join(options.root_directory, below)).st_mode)
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    except OSError:
+        # What is behind it nobody knows; opening it says why it can't be used.
+        return True
 
 
 def absent(config: Config, below: str = paths.PRIVATE) -> dict[str, str]:
@@ -91,10 +100,16 @@ def absent(config: Config, below: str = paths.PRIVATE) -> dict[str, str]:
     }
 
 
-def open_store(config: Config, output: Output) -> Stores:
+def is_unmarked(root: str) -> bool:
+    """Tell whether there is a directory in the place of an absent store, as where a disk is not mounted."""
+    return os.path.isdir(root)
+
+
+def open_store(config: Config, output: Output | None) -> Stores:
     """Open the stores that are there to read, as a server does; a server may use them meanwhile. Raises `StartupError`.
 
-    The superuser becomes the owner of the root first: files of its own would be closed to the server.
+    The superuser becomes the owner of the root first: files of its own would be closed to the server. `output` is told
+    which stores are not there.
     """
     require_store(config)
     _become_owner(config.storage.root_directory)
@@ -117,10 +132,21 @@ def open_to_change(config: Config, output: Output, below: str = paths.PRIVATE) -
     return _open(config, absent(config, below), output)
 
 
-def _open(config: Config, absent: dict[str, str], output: Output) -> Stores:
-    for route, root in absent.items():
-        output.note(f"there is no store at {root} yet, so there is nothing in {route}; zot serve makes it")
+def _open(config: Config, absent: dict[str, str], output: Output | None) -> Stores:
+    if output is not None:
+        _tell_absent(absent, output)
     return open_stores(config, absent=absent)
+
+
+def _tell_absent(absent: dict[str, str], output: Output) -> None:
+    for route, root in absent.items():
+        if is_unmarked(root):
+            output.warning(
+                f"{root} is there, but no store is in it, so nothing is done in {route};"
+                " mount its disk if that is missing, or start the server once, which makes the store"
+            )
+        else:
+            output.note(f"there is no store at {root} yet, so there is nothing in {route}; zot serve makes it")
 
 
 def _become_owner(root: str) -> None:

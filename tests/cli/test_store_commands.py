@@ -7,7 +7,7 @@ import os
 import re
 import shutil
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -15,7 +15,7 @@ import pytest
 
 from tests.cli.test_commands import run
 from tests.images import digest_of
-from tests.servers import running_server
+from tests.servers import PATIENCE, environment, running_server, zot
 from zot.oci.media_types import OCI_INDEX, OCI_MANIFEST
 from zot.registry import changes, paths
 from zot.storage.filesystem import Filesystem
@@ -247,6 +247,36 @@ def test_nothing_is_found_on_a_sub_path_without_a_root(tmp_path: Path) -> None:
     assert sorted(path.name for path in tmp_path.iterdir()) == ["config.json", "root"]
 
 
+@pytest.mark.parametrize(
+    "arguments", [("gc", "run"), ("scrub", "run"), ("gc", "run", "--dry-run"), ("du",), ("doctor",)]
+)
+def test_a_sub_path_without_its_disk_is_warned_of(tmp_path: Path, arguments: tuple[str, ...]) -> None:
+    """A directory with no store in it may be where a disk is not mounted: that is a warning, quiet or not."""
+    config = with_sub_path(tmp_path)
+    (tmp_path / "fast").mkdir()
+    done = run(*arguments, "--quiet", "--config", str(config))
+    assert done.returncode == 0, done.stderr
+    assert f"{tmp_path}/fast is there, but no store is in it" in done.stderr + done.stdout
+    assert list((tmp_path / "fast").iterdir()) == []
+
+
+@pytest.mark.parametrize("arguments", [("gc", "run"), ("scrub", "run"), ("repo", "list"), ("doctor",)], ids=" ".join)
+def test_a_sub_path_out_of_reach_is_not_empty(
+    tmp_path: Path, arguments: tuple[str, ...], need: Callable[..., str]
+) -> None:
+    """A root that this user can't get to is named and fails the command; it is no empty store."""
+    config = with_sub_path(tmp_path, "shut/fast")
+    (tmp_path / "shut/fast/_zot-blobs").mkdir(parents=True)
+    (tmp_path / "shut").chmod(0o600)
+    # The superuser gets everywhere, unless that ability is taken away.
+    bounds = "--bounding-set=-dac_override,-dac_read_search"
+    drop = [need("setpriv", "install util-linux"), bounds] if os.geteuid() == 0 else []
+    command = [*drop, *zot(*arguments, "--config", str(config))]
+    done = subprocess.run(command, capture_output=True, text=True, env=environment(), timeout=PATIENCE, check=False)
+    assert (done.returncode, "a fault of zot" in done.stderr) == (1, False), done
+    assert re.search(rf"{tmp_path}/shut/fast is not writable|can't be reached", done.stderr + done.stdout), done
+
+
 @pytest.mark.parametrize("arguments", LOOKING, ids=" ".join)
 def test_who_only_looks_needs_no_logs(tmp_path: Path, arguments: tuple[str, ...]) -> None:
     """Where log and audit log can't be written to, commands that read go on, and those that change are refused.
@@ -262,10 +292,10 @@ def test_who_only_looks_needs_no_logs(tmp_path: Path, arguments: tuple[str, ...]
     assert (done.returncode, "log.audit" in done.stderr) == (1, True)
 
 
-def with_sub_path(directory: Path, **more: Any) -> Path:
+def with_sub_path(directory: Path, fast: str = "fast", **more: Any) -> Path:
     """Write a configuration with a store, and a sub-path whose root is not there."""
     config = directory / "config.json"
-    below = {"/fast": {"rootDirectory": str(directory / "fast"), "gc": True}}
+    below = {"/fast": {"rootDirectory": str(directory / fast), "gc": True}}
     storage = {"rootDirectory": str(directory / "root"), "subPaths": below}
     config.write_text(json.dumps({"storage": storage, **more}))
     (directory / "root/_zot-blobs").mkdir(parents=True)
