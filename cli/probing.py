@@ -84,7 +84,9 @@ def logs(config: Config) -> Iterator[Finding]:
             continue
         file, what = Path(name), f"{key} {name}"
         parent = file.parent
-        if file.is_dir():
+        if shut := checkup.out_of_reach(file):
+            yield Finding(what, "bad", *shut)
+        elif file.is_dir():
             yield Finding(what, "bad", "it is a directory", f"name a file in it, such as {file / 'zot.log'}")
         elif not parent.is_dir():
             yield Finding(what, "bad", f"there is no directory {parent}", "make it, or name another file")

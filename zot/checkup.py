@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pwd
 import resource
 import shutil
 import ssl
@@ -70,8 +71,10 @@ def root(directory: str, *, dedupe: bool = True, key: str = "storage.rootDirecto
     """
     what = f"root {directory}"
     existing = Path(directory)
-    # One that this user may not see is not there for it.
-    while not os.path.exists(existing):
+    if shut := out_of_reach(existing):
+        yield Finding(what, "bad", *shut)
+        return
+    while not existing.exists():
         existing = existing.parent
     if not existing.is_dir():
         yield Finding(what, "bad", f"{existing} is no directory", f"name a directory in {key}")
@@ -95,6 +98,23 @@ def root(directory: str, *, dedupe: bool = True, key: str = "storage.rootDirecto
             yield from _abilities(what, Path(tried), dedupe)
     except OSError as error:
         yield Finding(what, "bad", f"nothing can be written to {existing}: {error.strerror}", "name another directory")
+
+
+def out_of_reach(path: Path) -> tuple[str, str] | None:
+    """Return which directory keeps this user from a path, in words, and what to do; None if none does."""
+    try:
+        path.stat()
+    except PermissionError:
+        shut = next((above for above in reversed(path.parents) if not os.access(above, os.X_OK)), path.parent)
+        owner = shut.stat()
+        try:
+            user = pwd.getpwuid(owner.st_uid).pw_name
+        except KeyError:
+            user = str(owner.st_uid)
+        return f"this user can't get into {shut}", f"run it as {user}, who owns that, or as the user that runs zot"
+    except OSError:
+        return None
+    return None
 
 
 def _space(what: str, directory: Path) -> Iterator[Finding]:

@@ -96,6 +96,27 @@ def test_log_files(tmp_path: Path) -> None:
     assert (status, states["log.output"]) == (1, "bad")
 
 
+@pytest.mark.parametrize("command", [("verify", "--online"), ("doctor",)], ids=" ".join)
+def test_what_this_user_can_not_reach(tmp_path: Path, command: tuple[str, ...], need: Callable[..., str]) -> None:
+    """Of a log or a root in a directory that is closed to this user is told which that is, and as whom to run."""
+    shut = tmp_path / "shut"
+    shut.mkdir(mode=0o600)
+    file = tmp_path / "c.json"
+    log = {"output": f"{shut}/a.log"}
+    file.write_text(json.dumps({"storage": {"rootDirectory": f"{shut}/root"}, "log": log}))
+    # The superuser gets everywhere, unless that ability is taken away.
+    bounds = "--bounding-set=-dac_override,-dac_read_search"
+    drop = [need("setpriv", "install util-linux"), bounds] if os.geteuid() == 0 else []
+    done = subprocess.run(
+        [*drop, *zot(*command, str(file))], capture_output=True, text=True, env=environment(), check=False
+    )
+    told = done.stdout + done.stderr
+    assert (done.returncode, "a fault of zot" in told) == (1, False), told
+    for what in (f"root {shut}/root", f"log.output {shut}/a.log"):
+        (line,) = [line for line in told.splitlines() if what in line]
+        assert f"this user can't get into {shut}; run it as " in line
+
+
 def test_certificates(tmp_path: Path) -> None:
     """A certificate and its key are good, and of how long it is valid is told."""
     one = trustme.CA().issue_cert("zot.example.com")

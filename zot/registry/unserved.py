@@ -93,13 +93,16 @@ def _walk(root: str, looked: Looked) -> Iterator[tuple[str, set[str]]]:
 
 
 def _around(place: _Place) -> Iterator[Unserved]:
-    """Tell if the root is not what it should be: a layout itself, or a part of another registry's data."""
+    """Tell if the root is not what it should be: a layout itself, or a part of another registry's data.
+
+    What this user can't reach is not looked at.
+    """
     root = Path(place.root)
-    if (root / "index.json").is_file() and (root / "oci-layout").is_file():
+    if os.path.isfile(root / "index.json") and os.path.isfile(root / "oci-layout"):
         why = "it is an image layout itself, so no name leads to it"
         yield Unserved(place.root, why, f"set {place.key} to {root.parent}, and it is the repository {root.name}")
     for above in root.parents:
-        if (above / paths.PRIVATE).is_dir():
+        if os.path.isdir(above / paths.PRIVATE):
             why = f"a registry has its data here, and {place.key} is only a part of it"
             yield Unserved(str(above), why, f"set {place.key} to {above}")
 
