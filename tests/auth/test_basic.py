@@ -92,6 +92,11 @@ def test_the_first_that_says_yes() -> None:
         ("alice", "alice"),
         ("a" * 65, "a" * 64),
         ("zak_" + "0" * 32, "(an API key)"),
+        (" zak_" + "0" * 32, "(an API key)"),
+        ("ZAK_" + "0aB1" * 8, "(an API key)"),
+        ("a" * 70 + "zak_" + "0" * 32, "(an API key)"),
+        ("zak_0", "(an API key)"),
+        ("kozak_anna", "kozak_anna"),
         ("new\nline", ""),
         ("", ""),
     ],
@@ -113,6 +118,17 @@ def test_one_that_is_away_is_passed_over() -> None:
             judge.authenticate(login(user, password))
     first.reachable = True
     assert judge.authenticate(login("alice", "a"))
+
+
+def test_what_the_log_says_of_whom_a_source_was_not_asked(caplog: pytest.LogCaptureFixture) -> None:
+    """The warning that a source is away names who was tried as the log of requests does."""
+    source = Source("ldap", {})
+    source.reachable = False
+    for user in ("zak_" + "0" * 32, "a" * 200):
+        with pytest.raises(Unavailable):
+            basic(source).authenticate(login(user, "x"))
+    assert "'(an API key)'" in caplog.messages[0]
+    assert "a" * 65 not in caplog.messages[1]
 
 
 def test_right_is_remembered_and_wrong_is_not() -> None:

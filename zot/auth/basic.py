@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import binascii
 import logging
+import re
 import threading
 from base64 import b64decode
 from collections.abc import Iterator, Sequence
@@ -20,6 +21,8 @@ from zot.errors import RegistryError, Unauthorized, Unavailable
 log = logging.getLogger(__name__)
 
 _LONGEST_TRIED = 64
+# A key in whole, with whatever stands around it, and the beginning of one.
+_LIKE_A_KEY = re.compile(r"^\s*zak_|zak_[0-9a-f]{32}", re.IGNORECASE)
 
 
 class Basic:
@@ -109,7 +112,7 @@ class Basic:
             try:
                 account = source.check(user, password)
             except Unavailable as error:
-                log.warning("%s can't be asked for %r: %s", source.origin, user, error)
+                log.warning("%s can't be asked for %r: %s", source.origin, _as_logged(user), error)
                 unreachable = error
                 continue
             if account is not None:
@@ -122,15 +125,19 @@ class Basic:
 def tried_user(header: str) -> str:
     """Return the name that somebody tried to log in with, for the log; empty if the header holds none.
 
-    It is no longer than 64 characters, and printable. What looks like an API key is a secret in the wrong place.
+    It is no longer than 64 characters, and printable.
     """
     if header[:6].lower() != "basic ":
         return ""
     try:
-        user = _decode(header)[0]
+        return _as_logged(_decode(header)[0])
     except Unauthorized:
         return ""
-    return "(an API key)" if user.startswith("zak_") else user[:_LONGEST_TRIED]
+
+
+def _as_logged(user: str) -> str:
+    """Return a name that was tried, bounded; what looks like an API key is a secret in the wrong place."""
+    return "(an API key)" if _LIKE_A_KEY.search(user) else user[:_LONGEST_TRIED]
 
 
 def _decode(header: str) -> tuple[str, str]:
