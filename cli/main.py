@@ -7,7 +7,7 @@ import logging
 import os
 import re
 import sys
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import click
 
@@ -55,6 +55,13 @@ class Commands(click.Group):
     def list_commands(self, _context: click.Context) -> list[str]:
         """Return their names, in the order of the table."""
         return [name for section in COMMANDS.values() for name in section]
+
+    def invoke(self, context: click.Context) -> Any:
+        """Run a command. Raises `click.Abort` after Ctrl-C: click would write an empty line, which is no document."""
+        try:
+            return super().invoke(context)
+        except KeyboardInterrupt as error:
+            raise click.Abort from error
 
     def get_command(self, _context: click.Context, name: str) -> click.Command | None:
         """Import a command."""

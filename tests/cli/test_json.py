@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import click
 import pytest
 
 import cli.configuration
@@ -172,3 +173,20 @@ def test_what_is_said_beside_a_result_is_json(
     assert note["note"].startswith("no configuration file is given")
     assert (status, told["exitCode"]) == (1, 1)
     assert told["error"].startswith("there is no store at")
+
+
+def test_an_interrupted_command_writes_one_document(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """After Ctrl-C standard error holds an object, and no empty line before it."""
+
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(click.Group, "invoke", interrupted)
+    monkeypatch.setattr(sys, "argv", ["zot", "repo", "list", "--output", "json"])
+    with pytest.raises(SystemExit) as left:
+        main()
+    assert left.value.code == 130
+    told = capsys.readouterr().err
+    assert (told[0], json.loads(told)["error"]) == ("{", "stopped")
