@@ -86,14 +86,15 @@ def _show(route: str, record: Record, output: Output) -> None:
         output.line(record.message)
     for problem in record.problems:
         output.line(f"problem: {problem}")
+    is_whole = sum(record.removed.values()) <= len(record.listed)
     rows = [
-        [one["kind"], one["repository"], one["reference"], thing_size(one), one["reason"]]
+        [one["kind"], one["repository"], one["reference"], thing_size(one, is_whole=is_whole), one["reason"]]
         for one in things(record.listed)
     ]
     if rows:
         output.table(["KIND", "REPOSITORY", "REFERENCE", "SIZE", "REASON"], rows)
     total = sum(record.things().values())
-    if sum(record.removed.values()) > len(record.listed):
+    if not is_whole:
         output.line(f"and {total - len(rows)} more, which are in the log")
     verb = "would remove" if record.dry_run else "removed"
     where = counted(record.repositories, "repository")

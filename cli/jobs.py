@@ -16,7 +16,7 @@ from zot.config import Config
 from zot.gc.cleaning import Cleaned
 from zot.gc.scrubbing import Scrubbed
 from zot.jobs.lease import HeldError
-from zot.jobs.records import Record
+from zot.jobs.records import REMEDY, Record
 from zot.jobs.running import Run
 from zot.jobs.running import run as run_job
 from zot.logs import configure_log
@@ -107,19 +107,20 @@ def things(items: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
     ]
 
 
-def thing_size(thing: dict[str, Any]) -> str:
-    """Return how much room one of `things` took, as people read it; what is but a name took none that is told."""
+def thing_size(thing: dict[str, Any], *, is_whole: bool = True) -> str:
+    """Return how much room one of `things` took, as people read it; what is but a name took none that is told.
+
+    Of a list that is not whole, nobody knows of a manifest whether its blob stayed or is among what was left out.
+    """
     if thing["size"] is None:
-        return "its blob stays"
+        return "its blob stays" if is_whole else "-"
     return human_size(thing["size"]) if thing["kind"] in _SIZED else "-"
 
 
 def tell_failure(done: Record, output: Output) -> None:
     """Say of a run that did not end well what became of it."""
     if done.outcome == "refused":
-        output.failure(
-            f"nothing was deleted: {done.message}", "make a new plan, which tells what goes now: zot retention plan"
-        )
+        output.failure(f"nothing was deleted: {done.message}", done.notes.get(REMEDY, ""))
     elif done.outcome != "done":
         why = f"the run {done.outcome}{': ' if done.message else ''}{done.message}"
         output.failure(why, f"what it did stays; zot job show {done.id} lists it")

@@ -234,7 +234,7 @@ def _tell(documents: list[dict[str, Any]], output: Output) -> None:
         for one in done["listed"]:
             output.line(f"{one['repository']}:{one['reference']}  {one['reason']}")
         for problem in done["problems"]:
-            output.note(f"warning: {problem}")
+            output.warning(problem)
         verb = "would be deleted" if done["dryRun"] else "deleted"
         if done["outcome"] in {"failed", "refused"} and not done["removed"]:
             continue

@@ -83,9 +83,14 @@ def _rows(done: Scrubbed) -> list[list[Any]]:
 
 
 def _tell(done: Record, rows: list[list[Any]], output: Output) -> None:
+    # Why a repository was passed over is in no row, as nothing was found in it.
+    in_rows = tuple({f": {row[-1]}" for row in rows})
+    others = [problem for problem in done.problems if not problem.endswith(in_rows)]
+    for problem in others:
+        output.warning(problem)
     if rows:
         output.table(["REPOSITORY", "TAG", "STATUS", "AFFECTED BLOB", "ERROR"], rows)
     read = f"{counted(done.notes.get('manifests', 0), 'manifest')} and {counted(done.notes.get('blobs', 0), 'blob')}"
     size = human_size(done.notes.get("bytes", 0))
     where = counted(done.repositories, "repository")
-    output.line(f"read {read}, {size}, in {where}: {counted(len(rows), 'problem')}")
+    output.line(f"read {read}, {size}, in {where}: {counted(len(rows) + len(others), 'problem')}")

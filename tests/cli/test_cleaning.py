@@ -14,7 +14,9 @@ import pytest
 
 from tests.images import OCI_MANIFEST, digest_of, manifest
 from tests.servers import PATIENCE, Server, environment, running_server, wait_until, zot
-from zot.jobs import lease
+from zot.gc import clock
+from zot.jobs import lease, records
+from zot.jobs.records import Record
 from zot.registry import paths
 from zot.storage.filesystem import Filesystem
 
@@ -213,7 +215,7 @@ def test_why_no_tag_went_is_said(server: Server) -> None:
     record = server.root / paths.statistics("team/doubt")
     record.parent.mkdir(exist_ok=True)
     record.write_text("damaged")
-    done = run(server, "retention", "run")
+    done = run(server, "retention", "run", "--quiet")
     assert "warning: team/doubt: the record of pulls is damaged" in done.stderr
     record.unlink()
     assert tags(server, "team/doubt") == ["other"]
@@ -243,6 +245,61 @@ def test_scrub_finds_damage_and_lets_it_be_pushed_anew(server: Server) -> None:
     push(server, "decayed", "latest", "precious")
     assert server.request("GET", f"/v2/decayed/blobs/{digest}")[2] == b"precious"
     run(server, "scrub", "run", "--repo", "decayed")
+
+
+def test_why_a_repository_was_not_scrubbed_is_said(server: Server) -> None:
+    """One that is passed over is a warning with the reason, quiet or not, and is counted among the problems."""
+    push(server, "unreadable", "latest", "unreadable")
+    directory = server.root / paths.manifests("unreadable")
+    kept = directory.rename(directory.with_name("kept"))
+    directory.symlink_to(directory)
+    try:
+        done = run(server, "scrub", "run", "--quiet", status=1)
+    finally:
+        directory.unlink()
+        kept.rename(directory)
+    assert "warning: unreadable is passed over: " in done.stderr
+    assert done.stdout.endswith(": 1 problem\n")
+
+
+def kept_run(server: Server, record: Record) -> str:
+    """Keep a record in the server's store; returns its identifier."""
+    return records.begin(Filesystem(str(server.root), private=paths.PRIVATE), record).id
+
+
+def test_of_a_list_that_was_cut_no_blob_is_said_to_stay(server: Server) -> None:
+    """A manifest whose blob is not listed has kept it only if everything is listed."""
+    whole, cut = (Record("gc", "hand", outcome="done") for _ in range(2))
+    for record, blobs in ((whole, 0), (cut, 1)):
+        record.add("a", "manifest", "sha256:0", 0, "deleteUntagged")
+        record.removed["blob"] = blobs
+    assert "its blob stays" in run(server, "job", "show", kept_run(server, whole)).stdout
+    assert "its blob stays" not in run(server, "job", "show", kept_run(server, cut)).stdout
+
+
+def test_a_damaged_record_is_not_shown(server: Server) -> None:
+    """What is no record is none, as in the list."""
+    damaged = kept_run(server, Record("gc", "hand"))
+    (server.root / paths.JOBS / "runs" / damaged).write_text('{"unheard": 1}')
+    assert run(server, "job", "show", damaged, status=1).stderr.startswith("zot: there is no run ")
+    assert damaged not in run(server, "job", "list").stdout
+
+
+def test_what_to_do_while_the_clock_is_doubted(server: Server) -> None:
+    """A plan that is refused as the clock has jumped is not to be made anew: it stays."""
+    push(server, "team/clock", "other", "clock")
+    (planned,) = stores(server, "retention", "plan", "--repo", "team/clock")
+    storage = Filesystem(str(server.root), private=paths.PRIVATE)
+    remembered = storage.read(f"{paths.JOBS}/clock")
+    now = clock.read()
+    clock.suspicion(storage, now._replace(wall=now.wall - 2 * 3600))
+    refused = run(server, "retention", "run", "--plan", planned["plan"], status=1)
+    assert "the clock has jumped" in refused.stderr
+    assert "the plan stays" in refused.stderr
+    assert "make a new plan" not in refused.stderr
+    storage.write(f"{paths.JOBS}/clock", remembered)
+    run(server, "retention", "run", "--plan", planned["plan"])
+    assert tags(server, "team/clock") == []
 
 
 def test_runs_are_listed_and_shown(server: Server) -> None:

@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, NoReturn
 
 from zot.gc import cleaning
 from zot.gc.cleaning import Cleaned
@@ -23,6 +23,8 @@ from zot.storage.protocol import NotFound
 
 _PLANS = f"{paths.JOBS}/plans"
 _KEPT = 50
+_PLAN_ANEW = "make a new plan, which tells what goes now: zot retention plan"
+_WAIT = "see that the clock of this machine is right; the plan stays, to be carried out when that time has passed"
 
 
 @dataclass(frozen=True)
@@ -75,10 +77,10 @@ def carry_out(planned: RetentionPlan) -> Callable[[Run], None]:
 
     def job(run: Run) -> None:
         if planned.rules != run.store.retention.fingerprint:
-            raise RefusedError("the rules have changed since the plan was made")
+            _refuse(run, "the rules have changed since the plan was made")
         suspended = kinds.settings_of(run).suspended
         if suspended:
-            raise RefusedError(f"deletion of tags is {suspended}")
+            _refuse(run, f"deletion of tags is {suspended}", _WAIT)
         looked = [_look_again(run, name, planned) for name in planned.deleted]
         for snapshot, made in looked:
             _delete_tags(run, snapshot, made)
@@ -102,8 +104,13 @@ def _look_again(run: Run, name: str, planned: RetentionPlan) -> tuple[Snapshot, 
     wanted, now = planned.deleted[name], deletes(made)
     if wanted != now:
         differing = sorted(tag for tag in wanted.keys() | now.keys() if wanted.get(tag) != now.get(tag))
-        raise RefusedError(f"{name}:{differing[0]} would be decided otherwise now")
+        _refuse(run, f"{name}:{differing[0]} would be decided otherwise now")
     return snapshot, made
+
+
+def _refuse(run: Run, why: str, remedy: str = _PLAN_ANEW) -> NoReturn:
+    run.record.notes[records.REMEDY] = remedy
+    raise RefusedError(why)
 
 
 def _delete_tags(run: Run, snapshot: Snapshot, made: Plan) -> None:

@@ -18,6 +18,8 @@ from zot.storage.protocol import NotFound, Storage
 
 # Noted of a run: how many of the blobs that it removed were those of manifests that it removed.
 BODIES = "manifestBlobs"
+# Noted of a run that was refused: what to do.
+REMEDY = "remedy"
 
 _RUNS = f"{paths.JOBS}/runs"
 _KEPT = 300
@@ -102,10 +104,15 @@ def save(storage: Storage, record: Record) -> None:
 
 
 def read(storage: Storage, run: str) -> Record:
-    """Return the record of a run. Raises `NotFound`."""
+    """Return the record of a run. Raises `NotFound`, of one that is damaged too, as no list has that either."""
     if not is_id(run):
         raise NotFound(run)
-    record = Record(**json.loads(storage.read(f"{_RUNS}/{run}")))
+    kept = storage.read(f"{_RUNS}/{run}")
+    try:
+        record = Record(**json.loads(kept))
+    except (ValueError, TypeError):
+        # No record of this version, or none at all.
+        raise NotFound(run) from None
     if record.outcome == "running" and owners.is_gone(record.owner):
         record.outcome, record.message = "killed", "its process ended before the run did; what it did stays"
     return record
@@ -122,6 +129,5 @@ def newest(storage: Storage, kind: str | None = None) -> Iterator[Record]:
         if kind is None or run.split("-")[1] == kind:
             try:
                 yield read(storage, run)
-            except (NotFound, ValueError, TypeError):
-                # It is gone, or no record of this version.
+            except NotFound:
                 continue
