@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -86,6 +90,21 @@ def test_a_root_that_is_too_high(tmp_path: Path) -> None:
     assert one.directory == f"{tmp_path}/registry"
     assert "names that begin with registry/" in one.why
     assert one.remedy.startswith("set storage.rootDirectory to it if that is not meant")
+
+
+def test_a_root_out_of_reach_is_passed_by(tmp_path: Path, need: Callable[..., str]) -> None:
+    """Nothing is found below a directory that is closed to this user, and nothing is raised."""
+    layout(tmp_path, "shut/root/App")
+    (tmp_path / "shut").chmod(0o600)
+    # The superuser gets everywhere, unless that ability is taken away.
+    bounds = "--bounding-set=-dac_override,-dac_read_search"
+    drop = [need("setpriv", "install util-linux"), bounds] if os.geteuid() == 0 else []
+    script = (
+        "import sys; from zot.config import Config; from zot.registry.unserved import look;"
+        "print(look(Config.model_validate({'storage': {'rootDirectory': sys.argv[1]}})).unserved)"
+    )
+    command = [*drop, sys.executable, "-c", script, str(tmp_path / "shut/root")]
+    assert subprocess.run(command, capture_output=True, text=True, check=True).stdout == "[]\n"
 
 
 def test_the_work_is_bounded(tmp_path: Path) -> None:
