@@ -490,7 +490,7 @@ def test_a_wrong_key_is_named(seaweedfs: S3Server) -> None:
     driver = S3(settings, private="_own")
     with pytest.raises(StartupError) as caught:
         driver.start()
-    assert "secret key" in caught.value.remedy
+    assert "accesskey and secretkey" in caught.value.remedy
     driver.close()
 
 
