@@ -276,6 +276,25 @@ def test_a_store_that_fails_ends_the_run(gone: bool) -> None:
     assert kept.message.startswith("the storage is gone" if gone else "repositories that were passed over: r00, r01")
 
 
+def test_a_fault_in_each_repository_does_not_fill_the_log(caplog: pytest.LogCaptureFixture) -> None:
+    """All are named; where the fault was is logged for the first ten."""
+    storage = Memory()
+    for number in range(13):
+        Pushes(Store(storage)).image(f"r{number:02}")
+    storage.write(paths.FORMAT, b"1")
+
+    def work(done: Run) -> None:
+        for name in repositories.names(done.store):
+            with done.apart(name):
+                raise ZeroDivisionError
+
+    kept = run(Store(storage), Record("gc", "hand"), work)
+    assert len(kept.problems) == 13
+    assert [bool(one.exc_info) for one in caplog.records if "is passed over" in one.message] == [True] * 10 + [
+        False
+    ] * 3
+
+
 def test_records_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     """Only the last ones are kept, and of what one removed only so much is listed; all is counted."""
     monkeypatch.setattr(records, "_KEPT", 5)

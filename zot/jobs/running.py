@@ -19,8 +19,10 @@ log = logging.getLogger(__name__)
 
 # The record of a run under way is written this often, in seconds.
 _SAVED = 5.0
-# After so many repositories in a row it is the store that fails.
+# After so many repositories in a row the store itself is asked.
 _MOST_IN_A_ROW = 10
+# Of so many faults of ours a run logs where they were; there may be one for each repository.
+_TRACED = 10
 _NAMED = 5
 _FAULT = "this is a fault of zot: "
 # Jobs that must not go on side by side take one lease.
@@ -72,7 +74,7 @@ class Run:
             # A fault of ours too must not keep all repositories after this one from being cleaned, in each run.
             fault = not isinstance(error, StorageError)
             what = f"{_FAULT}{type(error).__name__}: {error}" if fault else str(error)
-            log.error("%s is passed over: %s", name, what, exc_info=fault and self._in_a_row < _MOST_IN_A_ROW)
+            log.error("%s is passed over: %s", name, what, exc_info=fault and len(self._passed_over) < _TRACED)
             if name not in self._passed_over:
                 self.record.complain(f"{name} is passed over: {what}")
             self._passed_over.add(name)
