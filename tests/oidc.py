@@ -12,8 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tests.servers import wait_until
-from tests.services import free_port
+from tests.servers import free_port, wait_until
 
 
 @dataclass(frozen=True)

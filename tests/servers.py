@@ -7,6 +7,7 @@ import json
 import os
 import re
 import signal
+import socket
 import ssl
 import subprocess
 import sys
@@ -173,3 +174,17 @@ def wait_until(holds: Callable[[], object], what: str, seconds: float = PATIENCE
     while not holds():
         assert time.monotonic() < end, f"{what}: not within {seconds} s"
         time.sleep(0.05)
+
+
+def free_port() -> int:
+    """Return a port of the loopback address that nobody listens on, and that is given to nobody else meanwhile.
+
+    A socket stays bound to it until this process ends: the kernel gives the port neither to who wants any, nor to a
+    connection, and who listens on it by its number, with SO_REUSEADDR as servers do, is not hindered.
+    """
+    held = socket.socket()
+    held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    held.bind(("127.0.0.1", 0))
+    port: int = held.getsockname()[1]
+    held.detach()
+    return port

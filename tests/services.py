@@ -17,7 +17,7 @@ from typing import Any
 
 import boto3
 
-from tests.servers import PATIENCE, wait_until
+from tests.servers import PATIENCE, free_port, wait_until
 
 ACCESS_KEY, SECRET_KEY = "the-access-key", "the-secret-key"
 BUCKET = "registry"
@@ -155,20 +155,6 @@ def _is_done(client: Any, act: Callable[[], object]) -> bool:
         act()
         return True
     return False
-
-
-def free_port() -> int:
-    """Return a port of the loopback address that nobody listens on, and that is given to nobody else meanwhile.
-
-    A socket stays bound to it until this process ends: the kernel gives the port neither to who wants any, nor to a
-    connection, and who listens on it by its number, with SO_REUSEADDR as servers do, is not hindered.
-    """
-    held = socket.socket()
-    held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    held.bind(("127.0.0.1", 0))
-    port: int = held.getsockname()[1]
-    held.detach()
-    return port
 
 
 def listens(port: int) -> bool:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -17,6 +16,7 @@ from urllib.parse import urlsplit
 from scripts.benchmark.load import one
 from scripts.benchmark.processes import end, tree
 from scripts.benchmark.wire import BadAnswerError, request
+from tests.servers import free_port
 
 REPOSITORY = Path(__file__).parents[2]
 _STARTING = 30.0
@@ -32,19 +32,6 @@ class Target:
     port: int
     pid: int
     files: Path | None = None
-
-
-def free_port() -> int:
-    """Return a port that nobody has, nor is given while this process runs.
-
-    A socket stays bound to it, which hinders no server that listens there by its number with SO_REUSEADDR.
-    """
-    held = socket.socket()
-    held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    held.bind(("127.0.0.1", 0))
-    port: int = held.getsockname()[1]
-    held.detach()
-    return port
 
 
 @contextmanager

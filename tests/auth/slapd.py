@@ -7,8 +7,8 @@ from pathlib import Path
 
 import trustme
 
-from tests.servers import PATIENCE, wait_until
-from tests.services import free_port, listens
+from tests.servers import PATIENCE, free_port, wait_until
+from tests.services import listens
 
 BASE = "dc=example,dc=org"
 ADMIN = f"cn=admin,{BASE}"

@@ -27,8 +27,7 @@ from tests.images import OCI_MANIFEST, digest_of, manifest
 from tests.provider import CLIENT, SECRET, provider
 from tests.server.test_logins import basic, write_users
 from tests.server.test_openid import Browser
-from tests.servers import PATIENCE, REPOSITORY, Server, running_server
-from tests.services import free_port
+from tests.servers import PATIENCE, REPOSITORY, Server, free_port, running_server
 
 pytestmark = pytest.mark.e2e
 

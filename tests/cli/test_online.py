@@ -18,8 +18,8 @@ import trustme
 from tests.auth.slapd import ADMIN, BASE, Slapd
 from tests.faults import Fault, fault_proxy
 from tests.provider import provider
-from tests.servers import environment, zot
-from tests.services import S3Server, free_port
+from tests.servers import environment, free_port, zot
+from tests.services import S3Server
 
 WORST = ["good", "warning", "bad"]
 

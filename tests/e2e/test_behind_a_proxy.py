@@ -21,8 +21,7 @@ import pytest
 from tests.certificates import Authority
 from tests.e2e.conftest import Run, as_root
 from tests.images import digest_of
-from tests.servers import PATIENCE, REPOSITORY, Server, running_server, wait_until
-from tests.services import free_port
+from tests.servers import PATIENCE, REPOSITORY, Server, free_port, running_server, wait_until
 
 pytestmark = [pytest.mark.e2e, as_root]
 

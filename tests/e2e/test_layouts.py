@@ -18,8 +18,8 @@ import pytest
 from tests.e2e.conftest import Registry, Run, check_layouts, digest_in
 from tests.images import OCI_MANIFEST, descriptor, digest_of, manifest
 from tests.layouts import LayoutWriter, tags_of
-from tests.servers import PATIENCE, running_server, wait_until
-from tests.services import free_port, listens
+from tests.servers import PATIENCE, free_port, running_server, wait_until
+from tests.services import listens
 from zot.registry import paths
 
 pytestmark = pytest.mark.e2e

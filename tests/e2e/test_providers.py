@@ -21,8 +21,7 @@ from tests.forms import FormBrowser
 from tests.oidc import OidcProvider, answers, oidc_provider
 from tests.server.test_logins import basic
 from tests.server.test_reload import hang_up
-from tests.servers import PATIENCE, REPOSITORY, Server, running_server, wait_until
-from tests.services import free_port
+from tests.servers import PATIENCE, REPOSITORY, Server, free_port, running_server, wait_until
 
 pytestmark = pytest.mark.e2e
 

@@ -17,8 +17,8 @@ from typing import Any
 import pytest
 
 from tests.images import digest_of
-from tests.servers import PATIENCE, Server, running_server, wait_until
-from tests.services import S3Server, free_port, listens
+from tests.servers import PATIENCE, Server, free_port, running_server, wait_until
+from tests.services import S3Server, listens
 
 pytestmark = pytest.mark.e2e
 

@@ -61,9 +61,15 @@ class Pushes:
 
 
 @pytest.fixture
-def store(clock: Clock) -> Store:
+def storage() -> Memory:
+    """What the store keeps its data in."""
+    return Memory()
+
+
+@pytest.fixture
+def store(storage: Memory, clock: Clock) -> Store:
     """An empty store in memory that counts pulls from the beginning."""
-    store = Store(Memory())
+    store = Store(storage)
     statistics.begin(store.storage)
     return store
 

@@ -12,7 +12,7 @@ from tests.gc.worlds import NAME as A
 from zot.gc import cleaning, remembering
 from zot.gc.cleaning import Cleaned
 from zot.oci.digest import Digest
-from zot.registry import manifests, paths, statistics
+from zot.registry import manifests, paths
 from zot.registry.store import Store
 from zot.storage.memory import Memory
 from zot.storage.protocol import Full
@@ -34,11 +34,9 @@ class Counting(Memory):
 
 
 @pytest.fixture
-def store(clock: Clock) -> Store:
-    """An empty store that notes what is read."""
-    store = Store(Counting())
-    statistics.begin(store.storage)
-    return store
+def storage() -> Counting:
+    """One that notes what is read."""
+    return Counting()
 
 
 @pytest.fixture

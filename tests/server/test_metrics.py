@@ -18,8 +18,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from tests.images import digest_of
 from tests.server.test_serving import push_image
-from tests.servers import Server, leaders, running_server, wait_until, workers
-from tests.services import free_port
+from tests.servers import Server, free_port, leaders, running_server, wait_until, workers
 
 METRICS = {"extensions": {"metrics": {"enable": "true", "prometheus": {"path": "/metrics"}}}}
 

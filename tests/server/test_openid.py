@@ -18,8 +18,7 @@ from tests.auth.tokens import Signer
 from tests.clock import jumping_clock
 from tests.provider import CLIENT, SECRET, FakeProvider, provider
 from tests.server.test_logins import basic
-from tests.servers import PATIENCE, Server, environment, running_server
-from tests.services import free_port
+from tests.servers import PATIENCE, Server, environment, free_port, running_server
 
 POLICY = {
     "repositories": {
