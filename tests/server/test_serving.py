@@ -63,6 +63,24 @@ def test_the_layout_is_written_by_the_leader(server: Server) -> None:
     ]
 
 
+def test_a_server_that_stops_at_once(tmp_path: Path) -> None:
+    """What was pushed stands in the index when the server has stopped, though its leader had hardly begun by then."""
+    for tag in ("v1", "v2", "v3"):
+        with running_server(tmp_path) as server:
+            push_image(server, "a", tag)
+        assert tag.encode() in (server.root / "a/index.json").read_bytes()
+
+
+def test_a_server_whose_leader_has_just_died(server: Server) -> None:
+    """What was pushed stands in the index when the server has stopped, though its leader had to be started once more."""
+    wait_until(lambda: leaders(server), "there is a leader")
+    (leader,) = leaders(server)
+    os.kill(leader, signal.SIGKILL)
+    push_image(server, "a", "v1")
+    server.stop()
+    assert b"v1" in (server.root / "a/index.json").read_bytes()
+
+
 def test_a_killed_leader_comes_back(server: Server) -> None:
     """The leader process is started again when it dies, and does what its predecessor left."""
     wait_until(lambda: leaders(server), "there is a leader")

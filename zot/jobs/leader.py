@@ -31,6 +31,8 @@ from zot.storage.protocol import Lapsed, Storage, StorageError, Unavailable
 log = logging.getLogger(__name__)
 
 LOCK = "leader"
+# Who is told to end before the lock is its own waits for so many seconds more: if it is free, there is a last pass.
+_LAST_TRY = 1.0
 # A duty takes at most a twentieth of one core: it is done again after 19 times as long as it took, or after a minute.
 _REST = 19
 _LONGEST_REST = 60.0
@@ -45,18 +47,36 @@ class Leader:
     def __init__(self, storage: Storage, parent: int) -> None:
         self._storage = storage
         self._parent = parent
+        self._pausing = False
         self._waiting = False
         self.is_stopping = False
 
-    def stop(self, _signal: int, _frame: FrameType | None) -> None:
-        """End what waits now; a duty under way is finished."""
+    def take_signals(self) -> None:
+        """Take signals from now on; SIGTERM, which whoever starts a leader blocks in it, also if it came before."""
+        signal.signal(signal.SIGTERM, self._stop)
+        signal.signal(signal.SIGALRM, self._give_up)
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
+
+    def _stop(self, _signal: int, _frame: FrameType | None) -> None:
+        """End a pause now, and waiting for the lock soon; a duty under way is finished."""
         self.is_stopping = True
+        signal.setitimer(signal.ITIMER_REAL, _LAST_TRY)
+        if self._pausing:
+            self._pausing = False
+            raise _Stop
+
+    def _give_up(self, _signal: int, _frame: FrameType | None) -> None:
         if self._waiting:
             self._waiting = False
             raise _Stop
 
     def run(self, take_up: Callable[[], AbstractContextManager[list[Duty]]]) -> None:
-        """Lead until told to stop, or until the parent is gone; `take_up` is entered when the store is ours to lead."""
+        """Lead until told to stop, or until the parent is gone; `take_up` is entered when the store is ours to lead.
+
+        Also one that is told to stop before that does what is to be done at the end, if nobody else leads the store.
+        """
         with ExitStack() as held:
             if not self._take_lock(held):
                 return
@@ -69,20 +89,22 @@ class Leader:
 
     def _take_lock(self, held: ExitStack) -> bool:
         """Wait for the lock for as long as it takes; false if told to stop meanwhile."""
-        try:
-            while self.goes_on():
+        while True:
+            try:
                 self._waiting = True
-                try:
-                    held.enter_context(self._storage.lock(LOCK, shared=False))
-                except Unavailable as error:
-                    log.debug("the store is not ours to lead yet: %s", error)
-                    time.sleep(_RETRY)
-                else:
-                    self._waiting = False
-                    return True
-        except _Stop:
-            log.debug("stopping")
-        return False
+                held.enter_context(self._storage.lock(LOCK, shared=False))
+                self._waiting = False
+            except Unavailable as error:
+                self._waiting = False
+                log.debug("the store is not ours to lead yet: %s", error)
+                self._pause(_RETRY)
+                if not self.goes_on():
+                    return False
+            except _Stop:
+                log.debug("stopping")
+                return False
+            else:
+                return True
 
     def goes_on(self) -> bool:
         """Tell whether nobody wants the leader to end, and its server is there."""
@@ -90,10 +112,10 @@ class Leader:
 
     def _pause(self, seconds: float) -> None:
         try:
-            self._waiting = not self.is_stopping
-            if self._waiting:
+            self._pausing = not self.is_stopping
+            if self._pausing:
                 time.sleep(max(seconds, 0.0))
-            self._waiting = False
+            self._pausing = False
         except _Stop:
             log.debug("stopping")
 
@@ -138,18 +160,19 @@ def main(arguments: list[str]) -> int:
         log.error("the store can't be led: %s", error)
         return 1
     leader = Leader(storage, options.parent)
-    signal.signal(signal.SIGTERM, leader.stop)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    leader.take_signals()
     slots = Slots(options.shared, config.scheduler.num_workers)
     scheduler = Scheduler(storage, options.store, config.to_json(), timings(config, options.store), slots)
 
     @contextmanager
     def take_up() -> Iterator[list[Duty]]:
-        scheduler.start()
+        if leader.goes_on():
+            scheduler.start()
         measured = options.shared if config.extensions.shows_metrics else None
         with duties.taken_up(stores, options.store, lambda: not leader.goes_on(), measured) as own:
             yield [*own, Duty(scheduler.look_after, pace=1)]
+            # What a job has changed up to its end is in the last pass, too.
+            scheduler.stop()
 
     try:
         leader.run(take_up)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -58,8 +59,13 @@ class Leaders:
                 leader.renew(config.to_json().encode())
 
     def stop(self) -> None:
-        """Let them write what is left to write; they get 15 seconds for that, and the rest waits for the next start."""
+        """Let them write what is left to write; they get 15 seconds for that, and the rest waits for the next start.
+
+        One that has ended before, as when a service manager tells every process to end at once, is started for it.
+        """
         for leader in self._leaders:
+            if self._config.storage.at(leader.route).storage_driver is None:
+                leader.start_anew()
             leader.ask_to_end()
         deadline = time.monotonic() + _LAST_PASS
         for leader in self._leaders:
@@ -70,7 +76,7 @@ class LeaderProcess:
     """One child that runs `zot.jobs.leader`; see there what it does."""
 
     def __init__(self, route: str, config: bytes, shared: str, tell: Tell) -> None:
-        self._route = route
+        self.route = route
         self._shared = shared
         self._config = config
         self._tell = tell
@@ -85,21 +91,26 @@ class LeaderProcess:
         if self._process is not None:
             if self._process.poll() is None:
                 return
-            self._tell(self._route, self._process.pid, False)
+            self._tell(self.route, self._process.pid, False)
             self._process = None
             if not self._is_renewed:
-                log.error("the leader process of %s ended and is started again", self._route)
+                log.error("the leader process of %s ended and is started again", self.route)
                 self._wait_longer(now)
             self._is_renewed = False
-        if now < self._not_before:
+        if now >= self._not_before:
+            self.start_anew()
+
+    def start_anew(self) -> None:
+        """Start the process if it is not running, however soon it ended before."""
+        if self._is_running():
             return
         try:
             self._start()
         except OSError as error:
             # As when there are too many processes, or too little memory; requests are served meanwhile.
             why = os.strerror(error.errno or 0)
-            log.error("the leader process of %s can't be started, it is tried again later: %s", self._route, why)
-            self._wait_longer(now)
+            log.error("the leader process of %s can't be started, it is tried again later: %s", self.route, why)
+            self._wait_longer(time.monotonic())
 
     def _wait_longer(self, now: float) -> None:
         self._not_before = now + self._pause
@@ -125,7 +136,7 @@ class LeaderProcess:
         try:
             self._process.wait(max(deadline - time.monotonic(), 0))
         except subprocess.TimeoutExpired:
-            log.error("the leader process of %s does not end and is killed", self._route)
+            log.error("the leader process of %s does not end and is killed", self.route)
             self._process.kill()
             self._process.wait()
 
@@ -133,11 +144,16 @@ class LeaderProcess:
         return self._process is not None and self._process.poll() is None
 
     def _start(self) -> None:
-        command = [sys.executable, "-m", "zot.jobs.leader", "--parent", str(os.getpid()), "--store", self._route]
+        command = [sys.executable, "-m", "zot.jobs.leader", "--parent", str(os.getpid()), "--store", self.route]
         command += ["--shared", self._shared]
-        self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL)
+        # A signal that comes before it can act on it waits.
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+        try:
+            self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL)
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
         assert self._process.stdin is not None
         # One that dies before it has read this is found dead at the next look, and started again.
         with suppress(BrokenPipeError), self._process.stdin as pipe:
             pipe.write(self._config)
-        self._tell(self._route, self._process.pid, True)
+        self._tell(self.route, self._process.pid, True)
