@@ -166,6 +166,11 @@ def configure_audit(output: str, by: str = "") -> None:
         _replace_handlers(audit, handler)
 
 
+def is_audited() -> bool:
+    """Tell whether there is an audit log: what is done by the thousand need not be described otherwise."""
+    return not audit.disabled
+
+
 def note_change(
     subject: str, action: str, target: str, repository: str, result: str, reason: str, by: str = ""
 ) -> None:
@@ -173,7 +178,7 @@ def note_change(
 
     `by` says who started it where a process does so for several, see `configure_audit`.
     """
-    if not audit.disabled:
+    if is_audited():
         facts = {"subject": subject, "action": action, "object": target, "repository": repository}
         origin = _origin(by) if by else {}
         audit.info("change", extra={**facts, "result": result, "reason": reason, **origin})

@@ -73,7 +73,7 @@ class _Dated:
     def __getattr__(self, name: str) -> Any:
         return getattr(self._driver, name)
 
-    def stat(self, key: str) -> Stat:
+    def stat(self, key: str, *, enough: float = 0.0) -> Stat:
         """Say when the clock said that it was changed."""
         return self._driver.stat(key)._replace(modified=self._times[key])
 

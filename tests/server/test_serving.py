@@ -72,7 +72,7 @@ def test_a_server_that_stops_at_once(tmp_path: Path) -> None:
 
 
 def test_a_server_whose_leader_has_just_died(server: Server) -> None:
-    """What was pushed stands in the index when the server has stopped, though its leader had to be started once more."""
+    """What was pushed stands in the index when the server has stopped: its leader is started once more for that."""
     wait_until(lambda: leaders(server), "there is a leader")
     (leader,) = leaders(server)
     os.kill(leader, signal.SIGKILL)

@@ -169,6 +169,16 @@ def test_put_takes_what_is_shared(storage: Storage) -> None:
     assert not storage.is_shared(SHARED)
 
 
+def test_of_old_content_less_may_be_told(storage: Storage) -> None:
+    """If it is enough that nobody cared since a time, what is told is no later, and no earlier than the last interest."""
+    put(storage, "a/one", b"content")
+    exact = storage.stat("a/one")
+    assert storage.stat("a/one", enough=exact.modified - 10) == exact
+    found = storage.stat("a/one", enough=exact.modified + 10)
+    assert exact.modified <= found.modified <= exact.modified + 10
+    assert found.size == exact.size
+
+
 @pytest.mark.parametrize("size", [6, 200_000])
 def test_only_idle_content_is_removed(storage: Storage, size: int) -> None:
     """What was changed later than the given time stays, what is not there is passed over, what is shared is kept.

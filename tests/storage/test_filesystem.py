@@ -8,6 +8,7 @@ import os
 import subprocess
 import sys
 import textwrap
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -80,6 +81,67 @@ def test_what_was_removed_before_the_disk_failed(
     assert removed == ["a1/blob"]
     assert syncs == [f"{tmp_path}/a1"]
     assert [disk.is_shared(f"s/{number}") for number in "123"] == [False, True, True]
+
+
+def put_shared(driver: Filesystem, *keys: str) -> None:
+    """Store the same content under several keys, linked to one master."""
+    for key in keys:
+        with driver.upload("u", create=True) as upload:
+            upload.write(b"content")
+            driver.put(key, upload, shared="s/content")
+
+
+def remove_idle(driver: Filesystem, *keys: str, modified: float = math.inf) -> list[str]:
+    """Remove content that nobody has cared for since a time; returns what went."""
+    removed: list[str] = []
+    driver.remove_idle([Idle(key, "s/content", modified) for key in keys], removed)
+    return removed
+
+
+@pytest.mark.parametrize("noted", [True, False])
+def test_who_cares_for_old_content_is_seen(disk: Filesystem, tmp_path: Path, noted: bool) -> None:
+    """Its ctime is enough to know that it is old, and shows when somebody cares for it after that look."""
+    put_shared(disk, "a/one", "a/two", "a/three")
+    if not noted:
+        os.removexattr(tmp_path / "a/one", "user.zot.stamp")
+    time.sleep(0.2)
+    found = disk.stat("a/one", enough=time.time())
+    assert found.modified == pytest.approx(os.stat(tmp_path / "a/one").st_ctime, abs=0.1)
+    disk.touch("a/one")
+    assert remove_idle(disk, "a/one", modified=found.modified) == []
+    # That another key of the same content goes renews its ctime; only without a note that must count as interest.
+    found = disk.stat("a/two")
+    assert remove_idle(disk, "a/three") == ["a/three"]
+    assert remove_idle(disk, "a/two", modified=found.modified) == (["a/two"] if noted else [])
+
+
+def test_a_master_goes_with_its_last_key(disk: Filesystem, tmp_path: Path) -> None:
+    """It stays while another key has its content; content that shares nothing leaves the master of other content."""
+    put_shared(disk, "a/one", "b/one")
+    put(disk, "a/alone", b"content")
+    assert remove_idle(disk, "a/alone", "a/one") == ["a/alone", "a/one"]
+    assert (disk.is_shared("s/content"), os.stat(tmp_path / "b/one").st_nlink) == (True, 2)
+    assert remove_idle(disk, "b/one") == ["b/one"]
+    assert not disk.is_shared("s/content")
+
+
+def test_content_that_is_shared_while_its_last_key_goes(
+    disk: Filesystem, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who links to the master just then keeps the content, whether the master stays or not, and others may share it."""
+    put_shared(disk, "a/one")
+    real = os.unlink
+
+    def unlink(path: str) -> None:
+        if path.endswith("a/one"):
+            disk.link("b/one", None, shared="s/content")
+        real(path)
+
+    monkeypatch.setattr(os, "unlink", unlink)
+    assert remove_idle(disk, "a/one") == ["a/one"]
+    put_shared(disk, "c/one", "d/one")
+    assert {(tmp_path / key).read_bytes() for key in ("b/one", "c/one", "d/one")} == {b"content"}
+    assert os.path.samefile(tmp_path / "c/one", tmp_path / "d/one")
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="asks /proc which file a descriptor is")

@@ -10,6 +10,7 @@ from zot.gc import narrow, remembering
 from zot.gc.planning import Kind, Plan, Removal, plan
 from zot.gc.removing import REST, Remover, report
 from zot.gc.snapshot import Snapshot
+from zot.oci import digest as digests
 from zot.registry import statistics
 from zot.registry.changes import Digests
 from zot.registry.store import Store
@@ -73,8 +74,12 @@ def clean(
         log.info("garbage collected blobs", extra={"repository": name, "count": blobs})
         log.info("gc successfully completed for %s", name)
     if made.is_whole and any(removal.digest is not None for removal in removed):
-        statistics.forget(store.storage, name, {str(digest) for digest in made.kept} | _kept_tags(made))
+        statistics.forget(store.storage, name, _kept_digests(made) | _kept_tags(made))
     return Cleaned(made, removed)
+
+
+def _kept_digests(made: Plan) -> set[str]:
+    return {str(digests.from_filename(filename)) for filename in made.kept}
 
 
 def _kept_tags(made: Plan) -> set[str]:

@@ -1,9 +1,9 @@
 """Reading of a repository only what decides on some of its content: on digests that something has lost hold of.
 
-Whatever those lead to is read as `zot.gc.reading` reads it. Of each other manifest, which is taken to be kept, only the
-digests that its bytes show are compared, which takes a fraction of the time; where that does not settle it, it is read
-like the others. So the plan for these digests is what a plan of the whole repository would be, but for content that
-a kept manifest mentions in another place than its descriptors: that stays until a full pass.
+Whatever those lead to is read as `zot.gc.reading` reads it, or is known from a note. Of each other manifest, which is
+taken to be kept, only the digests that its bytes show are compared, which takes a fraction of the time; where that does
+not settle it, it is read like the others. So the plan for these digests is what a plan of the whole repository would
+be, but for content that a kept manifest mentions in another place than its descriptors: that stays until a full pass.
 """
 
 from __future__ import annotations
@@ -13,8 +13,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import suppress
 
 from zot.gc import remembering
-from zot.gc.reading import Reader
-from zot.gc.remembering import Names
+from zot.gc.reading import Held, Reader
 from zot.gc.snapshot import Node, Snapshot, Tag
 from zot.oci import digest as digests
 from zot.oci.digest import Digest
@@ -23,7 +22,7 @@ from zot.registry.changes import Digests
 from zot.registry.store import Store
 from zot.storage.protocol import Damaged, NotFound
 
-_STARTS = re.compile(r":([0-9a-f]{16})[0-9a-f]{48}")
+_DIGEST = re.compile(r"(sha\d{3}):([0-9a-f]{64,128})")
 # In JSON a digest may be spelled with these, and then it does not show.
 _ESCAPE = rb"\u"
 
@@ -54,29 +53,36 @@ class _Reading:
 
     def read(self, about: Digests) -> Snapshot:
         """Read manifests first and tags last, as `Reader` does, and for the same reason."""
-        listed = list(self._store.storage.list(paths.manifests(self._name)))
-        if not set(listed).issuperset(self._store.storage.list(paths.all_tagged(self._name))):
-            # A tag may stand for a manifest without a fact, or a crash has left a note.
-            raise _UnclearError
-        manifests = frozenset(map(digests.from_filename, listed))
-        candidates = self._with_all_below(about & manifests, manifests)
-        held = manifests - candidates.keys()
+        manifests = frozenset(self._store.storage.list(paths.manifests(self._name)))
+        self._note = remembering.recall(self._store, self._name, len(manifests))
+        candidates = self._with_all_below(about, manifests)
+        held = manifests - {digest.filename for digest in candidates}
         if not held:
             # Perhaps nothing is left of the repository.
             raise _UnclearError
         blobs = about.union(candidates, *(node.blobs | node.children for node in candidates.values()))
-        others = self._compare(held, blobs, about | candidates.keys())
-        return self._reader.part(dict(self._tags(candidates)), blobs, others)
+        named = self._compare(held, blobs, about | candidates.keys())
+        noted = frozenset(self._store.storage.list(paths.all_tagged(self._name)))
+        if not noted <= manifests:
+            # A tag may stand for a manifest without a fact, or a crash has left a note.
+            raise _UnclearError
+        tags = dict(self._tags(digest for digest in candidates if digest.filename in noted))
+        return self._reader.part(tags, blobs, Held(held, named))
 
-    def _with_all_below(self, chosen: Digests, manifests: Digests) -> dict[Digest, Node]:
-        """Read manifests, and those that they list, through any number of indexes."""
-        found: dict[Digest, Node] = {}
-        waiting = chosen
-        while waiting:
+    def _with_all_below(self, about: Digests, manifests: frozenset[str]) -> dict[Digest, Node]:
+        """Find out what manifests name, and those that they list, through any number of indexes."""
+        waiting = [digest for digest in about if digest.filename in manifests]
+        found = self._noted(waiting)
+        while waiting := [digest for digest in waiting if digest not in found]:
             found |= self._read(waiting)
             listed = frozenset[Digest]().union(*(found[digest].children for digest in waiting))
-            waiting = (listed & manifests) - found.keys()
+            waiting = [digest for digest in listed if digest.filename in manifests]
         return found
+
+    def _noted(self, chosen: Iterable[Digest]) -> dict[Digest, Node]:
+        """Return those of these manifests that need not be read."""
+        alone = [digest for digest in chosen if self._note.is_alone(digest.filename)]
+        return {digest: self._reader.take(digest, self._note.names([digest.filename])) for digest in alone}
 
     def _read(self, chosen: Iterable[Digest]) -> dict[Digest, Node]:
         wanted = list(chosen)
@@ -85,28 +91,25 @@ class _Reading:
             raise _UnclearError
         return {digest: snapshot.manifests[digest] for digest in wanted}
 
-    def _compare(self, held: Digests, blobs: Digests, sought: Digests) -> dict[Digest, Node]:
-        """Say which of these blobs each manifest names.
+    def _compare(self, held: frozenset[str], blobs: Digests, sought: Digests) -> Digests:
+        """Return which of these blobs the held manifests name.
 
         One that mentions something of `sought`, by which it may list a manifest or have it for a subject, is read.
         """
-        by_start = {remembering.start(digest): digest for digest in blobs}
-        if len(by_start) < len(blobs):
-            raise _UnclearError
-        known = remembering.recall(self._store, self._name, len(held))
-        found: dict[Digest, Node] = {}
-        unclear = []
-        for digest in held:
-            names = known.get(digest.filename) or self._names(digest)
-            named = frozenset(by_start[one] for one in by_start.keys() & names)
+        wanted = {digest.filename: digest for digest in blobs}
+        note = self._note
+        found: set[Digest] = set()
+        for manifest in held - note.manifests if wanted.keys().isdisjoint(note.names(held)) else held:
+            names = note.names([manifest]) or self._names(digests.from_filename(manifest))
+            named = {wanted[one] for one in wanted.keys() & names}
             if named.isdisjoint(sought):
-                found[digest] = Node(0.0, blobs=named)
+                found |= named
             else:
-                unclear.append(digest)
-        return found | self._read(unclear)
+                self._read([digests.from_filename(manifest)])
+        return frozenset(found)
 
-    def _names(self, digest: Digest) -> Names:
-        """Return what stands for each digest that a manifest's bytes show."""
+    def _names(self, digest: Digest) -> Iterable[str]:
+        """Return the file name of each digest that a manifest's bytes show."""
         try:
             body = self._store.storage.read(paths.blob(self._name, digest))
         except NotFound:
@@ -114,8 +117,8 @@ class _Reading:
         if digests.of(body, digest.algorithm) != digest:
             raise _UnclearError
         if _ESCAPE in body:
-            return remembering.names_of(self._read([digest])[digest])
-        return _STARTS.findall(body.decode("latin-1"))
+            return [one.filename for one in self._read([digest])[digest].named()]
+        return [f"{algorithm}-{hexadecimal}" for algorithm, hexadecimal in _DIGEST.findall(body.decode("latin-1"))]
 
     def _tags(self, candidates: Iterable[Digest]) -> Iterator[tuple[str, Tag]]:
         """Yield the tags of manifests; raises `Damaged` if nobody knows what one stands for."""

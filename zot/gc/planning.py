@@ -60,14 +60,14 @@ class Waiting(NamedTuple):
 class Plan:
     """What is done to a repository, in this order, and when it is worth while to look again.
 
-    `kept` are the manifests that were taken into account. What is too young now is in `waiting`; if `is_whole`, the
-    rest of the repository was looked at as well.
+    `kept` are the file names of the manifests that were taken into account and stay. What is too young now is in
+    `waiting`; if `is_whole`, the rest of the repository was looked at as well.
     """
 
     name: str
     decisions: tuple[Decision, ...]
     removals: tuple[Removal, ...]
-    kept: frozenset[Digest]
+    kept: frozenset[str]
     due: float = NEVER
     problems: tuple[str, ...] = ()
     waiting: Mapping[Digest, Waiting] = field(default_factory=dict)
@@ -118,14 +118,14 @@ class _Planner:
         for digest, key in snapshot.loose:
             self._removals.append(Removal(Kind.FACT, key, digest, 0, Reason.LEFT_BEHIND))
         blobs_left = self._plan_blobs()
-        is_empty = not blobs_left and not self._alive and not any(self._tags.values())
+        is_empty = not (blobs_left or snapshot.held or self._alive or any(self._tags.values()))
         if is_empty and snapshot.is_listed:
             self._removals.append(Removal(Kind.REPOSITORY, snapshot.name, None, 0, Reason.EMPTY))
         return Plan(
             snapshot.name,
             decisions,
             tuple(self._removals),
-            frozenset(self._alive),
+            snapshot.held.union(digest.filename for digest in self._alive),
             self._due,
             snapshot.problems,
             self._waiting,
@@ -139,7 +139,7 @@ class _Planner:
         children = frozenset[Digest]().union(*(node.children for node in self._alive.values()))
         kept = self._kept_untagged(children)
         for digest, node in self._alive.items():
-            if digest in children or digest in self._snapshot.held:
+            if digest in children or digest.filename in self._snapshot.held:
                 continue
             reason = self._reason(digest, node)
             if reason is None:
@@ -147,9 +147,12 @@ class _Planner:
             if reason is Reason.UNTAGGED and digest in kept:
                 self._come_back(kept[digest])
                 continue
-            cared = self._snapshot.cared(digest)
-            if self._is_old(digest, Waiting(Kind.MANIFEST, 0, cared + self._rules.delay)):
+            enough = self._now - self._rules.delay
+            cared = self._snapshot.cared(digest, enough)
+            if cared <= enough:
                 yield digest, reason, cared
+            else:
+                self._wait(digest, Waiting(Kind.MANIFEST, 0, cared + self._rules.delay))
 
     def _reason(self, digest: Digest, node: Node) -> Reason | None:
         tags = self._tags.get(digest, set())
@@ -163,9 +166,12 @@ class _Planner:
 
     def _has_lost_its_subject(self, node: Node, tags: set[str]) -> bool:
         if node.subject is not None:
-            return node.subject not in self._alive
+            return not self._is_here(node.subject)
         named = [subject_of_tag(tag) for tag in tags]
-        return bool(named) and all(subject is not None and subject not in self._alive for subject in named)
+        return bool(named) and all(subject is not None and not self._is_here(subject) for subject in named)
+
+    def _is_here(self, digest: Digest) -> bool:
+        return digest in self._alive or digest.filename in self._snapshot.held
 
     def _kept_untagged(self, children: frozenset[Digest]) -> dict[Digest, float]:
         keep = self._policy.keep_untagged
@@ -180,32 +186,29 @@ class _Planner:
 
     def _plan_blobs(self) -> int:
         """Plan the removal of what nobody names, and return how many blobs stay."""
-        blobs = self._snapshot.blobs
-        if self._snapshot.blind:
+        snapshot, blobs = self._snapshot, self._snapshot.blobs
+        if snapshot.blind:
             return len(blobs)
-        named: set[Digest] = set(self._alive)
+        named = snapshot.named.union(self._alive)
         for node in self._alive.values():
             named |= node.blobs | node.children
-        going = 0
-        for digest in sorted(blobs):
-            if digest in named:
-                continue
-            found = self._snapshot.look(digest)
+        going, enough = 0, self._now - self._rules.gc_delay
+        for digest in sorted(blobs - named):
+            found = snapshot.look(digest, enough)
             if found is None:
                 continue
-            if self._is_old(digest, Waiting(Kind.BLOB, found.size, found.modified + self._rules.gc_delay)):
+            if found.modified <= enough:
                 self._removals.append(
                     Removal(Kind.BLOB, str(digest), digest, found.size, Reason.UNREFERENCED, found.modified)
                 )
                 going += 1
+            else:
+                self._wait(digest, Waiting(Kind.BLOB, found.size, found.modified + self._rules.gc_delay))
         return len(blobs) - going
 
-    def _is_old(self, digest: Digest, waiting: Waiting) -> bool:
-        if waiting.until <= self._now:
-            return True
+    def _wait(self, digest: Digest, waiting: Waiting) -> None:
         self._waiting[digest] = waiting
         self._come_back(waiting.until)
-        return False
 
     def _come_back(self, when: float) -> None:
         self._due = min(self._due, when)

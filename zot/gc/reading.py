@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import replace
+from typing import NamedTuple
 
 from zot.errors import ManifestInvalid
 from zot.gc.snapshot import Node, Snapshot, Tag
@@ -18,6 +18,16 @@ from zot.registry.store import Store
 from zot.storage.protocol import Damaged, NotFound, Stat
 
 _NEVER = Pulled(0, 0.0)
+
+
+class Held(NamedTuple):
+    """The file names of manifests that are kept, and which of the blobs that may go those name that were not read."""
+
+    manifests: frozenset[str]
+    blobs: frozenset[Digest]
+
+
+_NONE_HELD = Held(frozenset(), frozenset())
 
 
 class Reader:
@@ -40,21 +50,33 @@ class Reader:
         for filename in list(storage.list(paths.manifests(name))):
             self._read_manifest(digests.from_filename(filename), pulls)
         tags = dict(self._tags(pulls))
-        return self._snapshot(tags, blobs, tuple(self._loose()), statistics.counted_since(storage))
+        loose, since = tuple(self._loose()), statistics.counted_since(storage)
+        return self._snapshot(tags, blobs, loose, since, is_listed=repositories.exists(self._store, name))
 
     def read_some(self, chosen: Iterable[Digest]) -> Snapshot:
         """Return these manifests only."""
         for digest in chosen:
             self._read_manifest(digest, {})
-        return self._snapshot({}, frozenset(), (), 0.0)
+        return self._snapshot({}, frozenset())
 
-    def part(self, tags: dict[str, Tag], blobs: frozenset[Digest], held: dict[Digest, Node]) -> Snapshot:
-        """Return these tags and blobs, the manifests that were read, and those of `held`, which were not."""
-        snapshot = self._snapshot(tags, blobs, (), 0.0)
-        return replace(snapshot, manifests=held | self._nodes, held=frozenset(held))
+    def take(self, digest: Digest, blobs: Iterable[str]) -> Node:
+        """Take in a manifest that need not be read: it is known to name nothing but blobs, of these file names."""
+        node = self._nodes[digest] = Node(0.0, blobs=frozenset(map(digests.from_filename, blobs)))
+        return node
+
+    def part(self, tags: dict[str, Tag], blobs: frozenset[Digest], held: Held) -> Snapshot:
+        """Return these tags and blobs, the manifests that were read, and those that are kept."""
+        return self._snapshot(tags, blobs, held=held)
 
     def _snapshot(
-        self, tags: dict[str, Tag], blobs: frozenset[Digest], loose: tuple[tuple[Digest, str], ...], since: float
+        self,
+        tags: dict[str, Tag],
+        blobs: frozenset[Digest],
+        loose: tuple[tuple[Digest, str], ...] = (),
+        since: float = 0.0,
+        *,
+        is_listed: bool = True,
+        held: Held = _NONE_HELD,
     ) -> Snapshot:
         return Snapshot(
             self._name,
@@ -62,13 +84,15 @@ class Reader:
             self._nodes,
             blobs,
             look=self._look,
-            cared=lambda digest: cared(self._store, self._name, digest),
+            cared=lambda digest, enough: cared(self._store, self._name, digest, enough),
             unreadable=frozenset(self._unreadable),
             blind=self._blind,
             doubt=self._doubt,
             loose=loose,
             counted_since=since,
-            is_listed=repositories.exists(self._store, self._name),
+            is_listed=is_listed,
+            held=held.manifests,
+            named=held.blobs,
             problems=tuple(self._problems),
         )
 
@@ -152,16 +176,19 @@ class Reader:
                 if (digest := digests.from_filename(referrer)) not in self._nodes:
                     yield digest, paths.referrer(name, subject, digest)
 
-    def _look(self, digest: Digest) -> Stat | None:
+    def _look(self, digest: Digest, enough: float) -> Stat | None:
         try:
-            return self._store.storage.stat(paths.blob(self._name, digest))
+            return self._store.storage.stat(paths.blob(self._name, digest), enough=enough)
         except NotFound:
             return None
 
 
-def cared(store: Store, name: str, digest: Digest) -> float:
-    """Return when somebody last pushed a manifest, or took a tag from it, in seconds since 1970; 0 if it is gone."""
+def cared(store: Store, name: str, digest: Digest, enough: float) -> float:
+    """Return when somebody last pushed a manifest, or took a tag from it, in seconds since 1970; 0 if it is gone.
+
+    `enough` is as `Storage.stat` has it.
+    """
     try:
-        return store.storage.stat(paths.manifest(name, digest)).modified
+        return store.storage.stat(paths.manifest(name, digest), enough=enough).modified
     except NotFound:
         return 0.0

@@ -11,10 +11,11 @@ from contextlib import nullcontext
 from zot.gc.planning import Kind, Plan, Reason, Removal
 from zot.gc.reading import Reader, cared
 from zot.gc.snapshot import Snapshot
-from zot.logs import note_change
+from zot.logs import is_audited, note_change
 from zot.oci import digest as digests
 from zot.oci.digest import Digest
 from zot.registry import facts, manifests, paths, repositories, statistics
+from zot.registry.manifests import Traces
 from zot.registry.statistics import Pulls
 from zot.registry.store import Store
 from zot.storage.protocol import Idle, NotFound, StorageError
@@ -45,7 +46,7 @@ def report(name: str, removal: Removal, *, dry_run: bool) -> None:
     if log.isEnabledFor(level):
         fields = {"dry-run": dry_run, "repository": name, "reference": removal.reference, "decision": "delete"}
         log.log(level, "%s", _MESSAGES[removal.reason], extra={**fields, "reason": reason})
-    if not dry_run:
+    if not dry_run and is_audited():
         subject = "zot retention" if removal.reason is Reason.RETENTION else "zot gc"
         note_change(subject, "DELETE", _object(name, removal), name, "deleted", reason)
 
@@ -76,10 +77,10 @@ class Remover:
         self._go_on = go_on
         self._rest = rest
         self._name = plan.name
-        # The manifests of this batch, which go at its end, each with its subject.
-        self._going: dict[Digest, Digest | None] = {}
+        # The manifests of this batch, which go at its end.
+        self._going: dict[Digest, Traces] = {}
         self._named_since: set[Digest] = set()
-        self._read_since: set[str] = {digest.filename for digest in plan.kept}
+        self._read_since = set(plan.kept)
         self._tagged: dict[Digest, set[str]] = defaultdict(set)
         for name, tag in snapshot.tags.items():
             self._tagged[tag.digest].add(name)
@@ -150,6 +151,9 @@ class Remover:
             self._pulls: Pulls = statistics.read(self._store.storage, self._name)
             return self._kept_tags_are_there()
         if kind is Kind.MANIFEST:
+            # File names of digests: whatever is not among these is no index, and has no tag.
+            self._indexes = frozenset(self._store.storage.list(paths.indexes(self._name)))
+            self._noted = frozenset(self._store.storage.list(paths.all_tagged(self._name)))
             self._listed_since = self._indexes_since()
         if kind is Kind.BLOB:
             return self._read_manifests_since()
@@ -165,12 +169,9 @@ class Remover:
 
     def _indexes_since(self) -> dict[Digest, frozenset[str]]:
         """Return the children of each index that is here and that the plan does not keep."""
-        storage, indexes = self._store.storage, paths.indexes(self._name)
-        found = {digests.from_filename(filename): f"{indexes}/{filename}" for filename in storage.list(indexes)}
         return {
-            digest: facts.decode_children(storage.read(key))
-            for digest, key in found.items()
-            if digest not in self._plan.kept
+            digest: facts.decode_children(self._store.storage.read(paths.index(self._name, digest)))
+            for digest in map(digests.from_filename, self._indexes - self._plan.kept)
         }
 
     def _read_manifests_since(self) -> bool:
@@ -202,17 +203,18 @@ class Remover:
         node = self._snapshot.manifests[digest]
         if any(removal.reference in children for children in self._listed_since.values()):
             return False
-        if cared(self._store, self._name, digest) > removal.cared:
+        if cared(self._store, self._name, digest, removal.cared) > removal.cared:
             return False
         if removal.reason is Reason.NO_SUBJECT and node.subject is not None and self._is_here(node.subject):
             return False
-        tags = manifests.tags_of(self._store, self._name, digest)
+        is_noted = digest.filename in self._noted
+        tags = manifests.tags_of(self._store, self._name, digest) if is_noted else []
         allowed = self._tagged[digest] if removal.reason is Reason.NO_SUBJECT else set[str]()
         if not allowed.issuperset(tags):
             return False
         for tag in tags:
             manifests.untag(self._store, self._name, tag, digest)
-        self._going[digest] = node.subject
+        self._going[digest] = Traces(node.subject, digest.filename in self._indexes, is_noted)
         self._listed_since.pop(digest, None)
         return True
 

@@ -22,6 +22,9 @@ from zot.storage.protocol import NotFound
 
 log = logging.getLogger(__name__)
 
+# Of what is looked at here only the size counts, so any time is old enough.
+_ANY_AGE = float("inf")
+
 
 class Finding(NamedTuple):
     """Something that was wrong: what, with which content, which tags lead to it, and whether it was put right."""
@@ -122,14 +125,14 @@ class Scrubber:
             return
         needed = {blob for node in snapshot.manifests.values() for blob in node.blobs}
         for digest in sorted(needed - set(snapshot.blobs)):
-            if snapshot.look(digest) is None:
+            if snapshot.look(digest, _ANY_AGE) is None:
                 yield digest, "the blob is missing; push it again", False
 
     def _check_manifests(self, snapshot: Snapshot) -> Iterator[tuple[Digest, str, bool]]:
         """Compare each manifest's facts with its content."""
         for digest in sorted(snapshot.manifests):
             self._go_on()
-            found = snapshot.look(digest)
+            found = snapshot.look(digest, _ANY_AGE)
             if digest in self._aside:
                 continue
             if digest in snapshot.unreadable and found is not None:
@@ -149,7 +152,7 @@ class Scrubber:
     def _check_tags(self, snapshot: Snapshot) -> Iterator[tuple[Digest, str, bool]]:
         """Compare what tags say with the manifests that they stand for."""
         for tag, known in sorted(snapshot.tags.items()):
-            found = snapshot.look(known.digest)
+            found = snapshot.look(known.digest, _ANY_AGE)
             if found is not None and known.digest not in snapshot.unreadable:
                 yield from self._mended(
                     known.digest, mending.tag(self._store, self._name, tag, known.digest, found.size)

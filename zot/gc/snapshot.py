@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Mapping
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -27,30 +28,37 @@ class Node(NamedTuple):
     children: frozenset[Digest] = frozenset()
     blobs: frozenset[Digest] = frozenset()
 
+    def named(self) -> frozenset[Digest]:
+        """Return all that it names: its subject, what it lists, and its blobs."""
+        return self.children.union(self.blobs, () if self.subject is None else (self.subject,))
+
 
 @dataclass(frozen=True)
 class Snapshot:
     """A repository.
 
     `look` gives the size of some content and when somebody last cared for it, `cared` when somebody last cared for a
-    manifest; they are functions so that only that is looked at which may go. `unreadable` are manifests that nobody
+    manifest; they are functions so that only that is looked at which may go, and get a time that is old enough, as
+    `Storage.stat` has it. `unreadable` are manifests that nobody
     knows what they name; `blind` says that there is one, or a tag that nobody knows what it stands for. `doubt` is a
     reason for which no tag may be taken away. `loose` are keys of facts about manifests that are not here. Pulls before
     `counted_since` are not known. `is_listed` says whether the catalogue has the repository. If not all of it was read,
-    `held` are the manifests on which is not decided: they are kept. They name of `blobs` what is said of them here.
+    `held` are the file names of the manifests on which is not decided: they are kept, and so is what they name of
+    `blobs`, which is `named` where they are not among `manifests`.
     """
 
     name: str
     tags: Mapping[str, Tag]
     manifests: Mapping[Digest, Node]
-    blobs: Collection[Digest]
-    look: Callable[[Digest], Stat | None]
-    cared: Callable[[Digest], float]
+    blobs: AbstractSet[Digest]
+    look: Callable[[Digest, float], Stat | None]
+    cared: Callable[[Digest, float], float]
     unreadable: frozenset[Digest] = frozenset()
     blind: bool = False
     doubt: str = ""
     loose: tuple[tuple[Digest, str], ...] = ()
     counted_since: float = 0.0
     is_listed: bool = True
-    held: frozenset[Digest] = frozenset()
+    held: frozenset[str] = frozenset()
+    named: frozenset[Digest] = frozenset()
     problems: tuple[str, ...] = field(default=())

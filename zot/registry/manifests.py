@@ -27,10 +27,6 @@ _READS = 5
 _BATCH = 50
 
 
-# Manifests, each with its subject if it has one.
-Subjects = Mapping[Digest, Digest | None]
-
-
 class Described(NamedTuple):
     """What HEAD tells of a manifest."""
 
@@ -52,6 +48,17 @@ class Put(NamedTuple):
 
     digest: Digest
     subject: Digest | None
+
+
+class Traces(NamedTuple):
+    """What there may be of a manifest beside the fact that it belongs here.
+
+    That it refers to its subject, if it has one; which children it lists; and notes of its tags.
+    """
+
+    subject: Digest | None
+    is_index: bool = True
+    is_noted: bool = True
 
 
 class Derived(NamedTuple):
@@ -187,15 +194,16 @@ def untag(store: Store, name: str, tag: str, digest: Digest) -> None:
     store.storage.delete(paths.tag(name, tag), f"{note}/{tag}", f"{note}/")
 
 
-def forget(store: Store, name: str, going: Subjects) -> None:
+def forget(store: Store, name: str, going: Mapping[Digest, Traces]) -> None:
     """Take manifests without tags away, but for their content; the caller is `repositories.removing`.
 
     All of them together, as a directory is then synced once.
     """
     storage = store.storage
-    for digest in going:
-        notes = paths.tagged(name, digest)
-        storage.delete(*(f"{notes}/{tag}" for tag in list(storage.list(notes))))
+    for digest, traces in going.items():
+        if traces.is_noted:
+            notes = paths.tagged(name, digest)
+            storage.delete(*(f"{notes}/{tag}" for tag in list(storage.list(notes))))
     storage.delete(*_facts_of(name, going))
 
 
@@ -241,7 +249,7 @@ def _delete_some(store: Store, name: str, digest: Digest, seen: set[str], refuse
             storage.delete(*(paths.tag(name, tag) for tag in standing))
             storage.delete(*(f"{notes}/{tag}" for tag in noted))
             if not more:
-                storage.delete(*_facts_of(name, {digest: _subject(store, name, digest)}))
+                storage.delete(*_facts_of(name, {digest: Traces(_subject(store, name, digest))}))
     return not more
 
 
@@ -261,18 +269,18 @@ def let_go(store: Store, name: str, digest: Digest) -> bool:
         _refuse_child(store, name, digest, set())
     except Denied:
         return False
-    forget(store, name, {digest: _subject(store, name, digest)})
+    forget(store, name, {digest: Traces(_subject(store, name, digest))})
     return True
 
 
-def _facts_of(name: str, going: Subjects) -> list[str]:
+def _facts_of(name: str, going: Mapping[Digest, Traces]) -> list[str]:
     """Return the keys of manifests' facts, those by which they are found last, then prefixes that may be left."""
-    about = [(subject, digest) for digest, subject in going.items() if subject is not None]
+    about = [(traces.subject, digest) for digest, traces in going.items() if traces.subject is not None]
     return [
         *(paths.referrer(name, subject, digest) for subject, digest in about),
-        *(paths.index(name, digest) for digest in going),
+        *(paths.index(name, digest) for digest, traces in going.items() if traces.is_index),
         *(paths.manifest(name, digest) for digest in going),
-        *(f"{paths.tagged(name, digest)}/" for digest in going),
+        *(f"{paths.tagged(name, digest)}/" for digest, traces in going.items() if traces.is_noted),
         *{f"{paths.referrers(name, subject)}/" for subject, _ in about},
     ]
 

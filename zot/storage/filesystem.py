@@ -25,7 +25,7 @@ from zot.storage.locks import FileLocks
 from zot.storage.names import NameCache
 from zot.storage.protocol import Busy, Change, Content, Full, Idle, Leftover, NotFound, Stat, Upload
 from zot.storage.sharing import NO_LINKS, Sharing
-from zot.storage.stamps import cared, examine, is_suspect, renew, stamp
+from zot.storage.stamps import examine, is_suspect, latest_care, renew, stamp
 
 
 class Filesystem:
@@ -59,11 +59,13 @@ class Filesystem:
         except OSError as error:
             raise self._unusable(error) from error
 
-    def stat(self, key: str) -> Stat:
-        """Describe the file."""
+    def stat(self, key: str, *, enough: float = 0.0) -> Stat:
+        """Describe the file; its note is not read when its ctime is enough."""
         path = self._path(key)
         with self._errors:
             found = os.stat(path)
+            if (latest := latest_care(found)) <= enough:
+                return Stat(found.st_size, latest)
             return Stat(found.st_size, *examine(path, found))
 
     def open(self, key: str, start: int = 0) -> Content:
@@ -140,22 +142,20 @@ class Filesystem:
 
     def remove_idle(self, contents: Iterable[Idle], removed: list[str]) -> None:
         """Unlink the files, sync their directories, then unlink the masters that have no other name."""
-        gone: list[Idle] = []
+        gone: list[tuple[Idle, int]] = []
         with self._errors:
             try:
                 for one in contents:
-                    path = self._path(one.key)
-                    with suppress(FileNotFoundError):
-                        if cared(path) <= one.modified:
-                            os.unlink(path)
-                            gone.append(one)
-                            removed.append(one.key)
+                    names = _unlink_idle(self._path(one.key), one.modified)
+                    if names:
+                        gone.append((one, names))
+                        removed.append(one.key)
             finally:
                 # Also when one of them failed, those before it are gone.
-                for prefix in {one.key.rpartition("/")[0] for one in gone}:
+                for prefix in {one.key.rpartition("/")[0] for one, _ in gone}:
                     self._disk.sync_directory(self._path(prefix))
-                for one in gone:
-                    self.sharing.leave(self._path(one.shared))
+                for one, names in gone:
+                    self.sharing.leave(self._path(one.shared), names)
 
     def vouch(self, key: str) -> None:
         """Stamp the file as it is."""
@@ -351,6 +351,18 @@ def _read_for_change(path: str) -> tuple[bytes | None, bool]:
         return _read_all(fd, found.st_size), found.st_nlink == 1
     finally:
         os.close(fd)
+
+
+def _unlink_idle(path: str, modified: float) -> int:
+    """Unlink a file that nobody has cared for since a time; returns how many names it had, 0 if it is not gone."""
+    try:
+        found = os.stat(path)
+        if latest_care(found) > modified and examine(path, found)[0] > modified:
+            return 0
+        os.unlink(path)
+    except FileNotFoundError:
+        return 0
+    return found.st_nlink
 
 
 def _remove(path: str) -> bool:

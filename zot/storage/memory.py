@@ -111,7 +111,7 @@ class Memory:
         self._locks: dict[str, _SharedLock] = {}
         self._guard = threading.RLock()
 
-    def stat(self, key: str) -> Stat:
+    def stat(self, key: str, *, enough: float = 0.0) -> Stat:
         """Describe content."""
         found = self._find(key)
         return Stat(len(found.value), found.modified)

@@ -8,12 +8,10 @@ import time
 from collections import OrderedDict
 from typing import NamedTuple
 
-# A directory's mtime moves in steps: of the kernel's clock tick (up to 10 ms), or of one or two seconds on file systems
-# that keep whole seconds. A list that was read within the same step as a change may miss a name, and its mtime would
-# not tell. So a list is remembered only if it was read when that mtime had been seen for longer than a step before.
-_STEP = 0.05
-_COARSE_STEP = 2.5
-_SECOND_NS = 1_000_000_000
+from zot.storage.stamps import step
+
+# A list that was read within the same step of a directory's mtime as a change may miss a name, and the mtime would not
+# tell. So a list is remembered only if it was read when that mtime had been seen for longer than a step before.
 _MOST_NAMES = 500_000
 
 
@@ -52,7 +50,7 @@ class NameCache:
             names = sorted(os.listdir(directory))
         except (FileNotFoundError, NotADirectoryError):
             return []
-        if now - known.since > (_STEP if changed % _SECOND_NS else _COARSE_STEP):
+        if now - known.since > step(changed):
             with self._guard:
                 self._remember(directory, known._replace(names=names))
         return names

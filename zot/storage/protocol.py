@@ -119,8 +119,12 @@ class Upload(Protocol):
 class Storage(Protocol):
     """A store of documents and content. Every method may raise `Full` or `Unavailable`."""
 
-    def stat(self, key: str) -> Stat:
-        """Describe content. Raises `NotFound`."""
+    def stat(self, key: str, *, enough: float = 0.0) -> Stat:
+        """Describe content. Raises `NotFound`.
+
+        Of what nobody has cared for since `enough`, in seconds since 1970, no more may be told than that, and the size:
+        `modified` is then a time after which nobody has, and whether it is suspect is not looked at.
+        """
 
     def open(self, key: str, start: int = 0) -> Content:
         """Open content from byte `start`; on disk a real file, so that sendfile works. Raises `NotFound`."""

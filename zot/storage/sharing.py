@@ -64,10 +64,16 @@ class Sharing:
             renew(path)
         self._disk.sync_name(path, new_directory=new_directory)
 
-    def leave(self, master: str) -> None:
-        """Unlink a master that has no other name; a link made meanwhile keeps the content."""
+    def leave(self, master: str, names: int = 0) -> None:
+        """Unlink a master that has no other name; a link made meanwhile keeps the content.
+
+        `names` is how many the file had just before its key went, 0 if that is not known. Of two the other one is the
+        master's, which need not be looked at; a link made in this moment keeps the content, and a later push a copy.
+        """
+        if names == 1:
+            return
         with suppress(FileNotFoundError):
-            if os.stat(master).st_nlink == 1:
+            if names == 2 or os.stat(master).st_nlink == 1:
                 os.unlink(master)
 
     def take_over(self, upload: FileUpload, path: str) -> bool:

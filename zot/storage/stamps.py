@@ -15,6 +15,9 @@ import time
 from contextlib import suppress
 
 _NAME = "user.zot.stamp"
+_SECOND_NS = 1_000_000_000
+_STEP = 0.05
+_COARSE_STEP = 2.5
 _SUPPORTED = hasattr(os, "setxattr")
 _NO_NOTE = frozenset({errno.ENODATA, errno.EOPNOTSUPP, errno.ENOSYS, errno.EPERM, errno.EACCES})
 
@@ -43,10 +46,22 @@ def examine(file: int | str, found: os.stat_result) -> tuple[float, bool]:
     return found.st_ctime if noted is None else noted, described not in (None, _describe(found))
 
 
-def cared(path: str) -> float:
-    """Return when somebody last cared for a file, in seconds since 1970. Raises `OSError` as `examine` does."""
-    _, noted = _parse(_read(path))
-    return os.stat(path).st_ctime if noted is None else noted
+def latest_care(found: os.stat_result) -> float:
+    """Return a time, in seconds since 1970, after which nobody has cared for a file, without a look at its note.
+
+    Whoever writes a note renews the ctime. If nobody cares for the file after that time, a later look at it returns the
+    same; if somebody does, it returns a later one.
+    """
+    return found.st_ctime + step(found.st_ctime_ns)
+
+
+def step(time_ns: int) -> float:
+    """Return the seconds within which two changes of a file may have this same time.
+
+    They move in steps: of the kernel's clock tick (up to 10 ms), or of one or two seconds on file systems that keep
+    whole seconds.
+    """
+    return _STEP if time_ns % _SECOND_NS else _COARSE_STEP
 
 
 def renew(path: str) -> None:

@@ -56,7 +56,7 @@ class S3:
         """Let go of all connections."""
         self.bucket.close()
 
-    def stat(self, key: str) -> Stat:
+    def stat(self, key: str, *, enough: float = 0.0) -> Stat:
         """Describe content, from the metadata of its object."""
         about = self.bucket.head(key)
         pointer = pointers.of_metadata(about.metadata)
