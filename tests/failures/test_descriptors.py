@@ -6,8 +6,9 @@ import http.client
 import os
 import resource
 import sys
-from contextlib import ExitStack, closing
+from contextlib import ExitStack, closing, suppress
 from itertools import count, islice
+from pathlib import Path
 
 import pytest
 
@@ -26,13 +27,26 @@ def limit(server: Server, spare: int) -> None:
     resource.prlimit(pid, resource.RLIMIT_NOFILE, (most, resource.prlimit(pid, resource.RLIMIT_NOFILE)[1]))
 
 
+def sockets(server: Server) -> int:
+    """Return how many sockets the worker has open."""
+    found = 0
+    for fd in Path(f"/proc/{worker(server)}/fd").iterdir():
+        # One may be closed while it is looked at.
+        with suppress(FileNotFoundError):
+            found += os.readlink(fd).startswith("socket:")
+    return found
+
+
 def test_requests_without_a_descriptor(start: Start) -> None:
     """A request that can't open what it needs is a 503 with the reason; the same connection is served later."""
     server = start(None, "--workers", "1")
-    body = push_image(server, "a", "v1")
     with closing(server.connect()) as connection:
         connection.request("GET", "/v2/")
         connection.getresponse().read()
+        before = sockets(server)
+        body = push_image(server, "a", "v1")
+        # A connection that ends later would leave its descriptor to a request.
+        wait_until(lambda: sockets(server) <= before, "the connections of the push are gone")
         limit(server, 0)
         for method, path in (
             ("GET", f"/v2/a/blobs/{digest_of(b'{}')}"),

@@ -73,9 +73,15 @@ class _Dated:
     def __getattr__(self, name: str) -> Any:
         return getattr(self._driver, name)
 
-    def stat(self, key: str, *, enough: float = 0.0) -> Stat:
+    def stat(self, key: str) -> Stat:
         """Say when the clock said that it was changed."""
         return self._driver.stat(key)._replace(modified=self._times[key])
+
+    def describe(self, keys: Iterable[str], *, enough: float = 0.0) -> Iterator[Stat | None]:
+        """Say so of each."""
+        known = list(keys)
+        for key, found in zip(known, self._driver.describe(known), strict=True):
+            yield None if found is None else found._replace(modified=self._times[key])
 
     def put(self, key: str, upload: Upload, *, shared: str | None = None, new_directory: bool = False) -> None:
         """Note the time."""

@@ -74,7 +74,7 @@ EXAMPLE = """
 
 def snapshot(name: str, tags: dict[str, Tag], counted_since: float = 0.0) -> Snapshot:
     """Return a repository that has these tags."""
-    return Snapshot(name, tags, {}, frozenset(), lambda *_: None, lambda *_: 0.0, counted_since=counted_since)
+    return Snapshot(name, tags, {}, frozenset(), lambda *_: iter(()), lambda *_: iter(()), counted_since=counted_since)
 
 
 def kept(rules: Retention, name: str, tags: dict[str, Tag]) -> set[str]:

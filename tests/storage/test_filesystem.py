@@ -105,7 +105,8 @@ def test_who_cares_for_old_content_is_seen(disk: Filesystem, tmp_path: Path, not
     if not noted:
         os.removexattr(tmp_path / "a/one", "user.zot.stamp")
     time.sleep(0.2)
-    found = disk.stat("a/one", enough=time.time())
+    (found,) = disk.describe(["a/one"], enough=time.time())
+    assert found is not None
     assert found.modified == pytest.approx(os.stat(tmp_path / "a/one").st_ctime, abs=0.1)
     disk.touch("a/one")
     assert remove_idle(disk, "a/one", modified=found.modified) == []

@@ -138,17 +138,17 @@ class _Planner:
             return
         children = frozenset[Digest]().union(*(node.children for node in self._alive.values()))
         kept = self._kept_untagged(children)
+        chosen: dict[Digest, Reason] = {}
         for digest, node in self._alive.items():
             if digest in children or digest.filename in self._snapshot.held:
                 continue
             reason = self._reason(digest, node)
-            if reason is None:
-                continue
             if reason is Reason.UNTAGGED and digest in kept:
                 self._come_back(kept[digest])
-                continue
-            enough = self._now - self._rules.delay
-            cared = self._snapshot.cared(digest, enough)
+            elif reason is not None:
+                chosen[digest] = reason
+        enough = self._now - self._rules.delay
+        for (digest, reason), cared in zip(chosen.items(), self._snapshot.cared(chosen, enough), strict=True):
             if cared <= enough:
                 yield digest, reason, cared
             else:
@@ -193,8 +193,8 @@ class _Planner:
         for node in self._alive.values():
             named |= node.blobs | node.children
         going, enough = 0, self._now - self._rules.gc_delay
-        for digest in sorted(blobs - named):
-            found = snapshot.look(digest, enough)
+        unnamed = sorted(blobs - named)
+        for digest, found in zip(unnamed, snapshot.look(unnamed, enough), strict=True):
             if found is None:
                 continue
             if found.modified <= enough:

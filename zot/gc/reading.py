@@ -84,7 +84,7 @@ class Reader:
             self._nodes,
             blobs,
             look=self._look,
-            cared=lambda digest, enough: cared(self._store, self._name, digest, enough),
+            cared=lambda chosen, enough: cared(self._store, self._name, chosen, enough),
             unreadable=frozenset(self._unreadable),
             blind=self._blind,
             doubt=self._doubt,
@@ -176,19 +176,15 @@ class Reader:
                 if (digest := digests.from_filename(referrer)) not in self._nodes:
                     yield digest, paths.referrer(name, subject, digest)
 
-    def _look(self, digest: Digest, enough: float) -> Stat | None:
-        try:
-            return self._store.storage.stat(paths.blob(self._name, digest), enough=enough)
-        except NotFound:
-            return None
+    def _look(self, chosen: Iterable[Digest], enough: float) -> Iterator[Stat | None]:
+        name = self._name
+        return self._store.storage.describe((paths.blob(name, digest) for digest in chosen), enough=enough)
 
 
-def cared(store: Store, name: str, digest: Digest, enough: float) -> float:
-    """Return when somebody last pushed a manifest, or took a tag from it, in seconds since 1970; 0 if it is gone.
+def cared(store: Store, name: str, chosen: Iterable[Digest], enough: float) -> Iterator[float]:
+    """Yield when somebody last pushed each manifest, or took a tag from it, in seconds since 1970; 0 if it is gone.
 
-    `enough` is as `Storage.stat` has it.
+    `enough` is as `Storage.describe` has it.
     """
-    try:
-        return store.storage.stat(paths.manifest(name, digest), enough=enough).modified
-    except NotFound:
-        return 0.0
+    keys = (paths.manifest(name, digest) for digest in chosen)
+    return (0.0 if found is None else found.modified for found in store.storage.describe(keys, enough=enough))

@@ -22,9 +22,14 @@ from zot.storage.protocol import Idle, NotFound, StorageError
 
 log = logging.getLogger(__name__)
 
-# The lock is held for so long, in seconds, and then left to others for this many times as long.
+# Under the lock steps are taken for so long, in seconds, or a few times as long as it took to begin, where the store is
+# far away, but not longer than the last of these; and then it is left to others for this many times as long.
 _HELD = 0.005
+_TIMES_BEGUN = 4
+_LONGEST_HELD = 0.25
 REST = 3.0
+# Of so many manifests at a time is asked whether somebody has cared for them.
+_MANIFESTS = 50
 
 _MESSAGES = {
     Reason.RETENTION: "removed tag",
@@ -96,12 +101,12 @@ class Remover:
         left = list(reversed(self._plan.removals))
         while left:
             self._go_on()
-            begun, batch = time.monotonic(), list[Removal]()
+            batch = list[Removal]()
             try:
                 with self._store.storage.lock(paths.lock(self._name), shared=False):
-                    self._batch(left, begun + _HELD, batch)
-                    while left and time.monotonic() < begun + _HELD:
-                        self._batch(left, begun + _HELD, batch)
+                    begun, self._until = time.monotonic(), 0.0
+                    while left and (not self._until or time.monotonic() < self._until):
+                        self._batch(left, begun, batch)
             finally:
                 # What went before a step failed is gone all the same.
                 for removal in batch:
@@ -110,15 +115,19 @@ class Remover:
             if left:
                 time.sleep(self._rest * (time.monotonic() - begun))
 
-    def _batch(self, left: list[Removal], until: float, done: list[Removal]) -> None:
+    def _batch(self, left: list[Removal], begun: float, done: list[Removal]) -> None:
         """Take steps from the end of `left` until the time is over; at least one, and all of one kind.
 
-        What is removed is added to `done`, also if a later step fails.
+        `begun` is when the lock was taken. What is removed is added to `done`, also if a later step fails.
         """
         kind = left[-1].kind
-        if not self._prepare(kind):
+        if not self._prepare(left):
             left[:] = [removal for removal in left if removal.kind is not kind]
             return
+        if not self._until:
+            now = time.monotonic()
+            self._until = now + min(max(_HELD, _TIMES_BEGUN * (now - begun)), _LONGEST_HELD)
+        until = self._until
         if kind is Kind.BLOB:
             self._remove_blobs(left, until, done)
             return
@@ -126,7 +135,7 @@ class Remover:
         together: list[Removal] = []
         with repositories.removing(self._store, self._name) if marked else nullcontext():
             try:
-                while left and left[-1].kind is kind:
+                while left and left[-1].kind is kind and (kind is not Kind.MANIFEST or left[-1].digest in self._cared):
                     removal = left.pop()
                     if self._steps[kind](removal):
                         (together if kind is Kind.MANIFEST else done).append(removal)
@@ -145,8 +154,9 @@ class Remover:
             raise
         done += together
 
-    def _prepare(self, kind: Kind) -> bool:
+    def _prepare(self, left: list[Removal]) -> bool:
         """Look once for the whole batch at what has come since the snapshot; False if nothing of this kind may go."""
+        kind = left[-1].kind
         if kind is Kind.TAG:
             self._pulls: Pulls = statistics.read(self._store.storage, self._name)
             return self._kept_tags_are_there()
@@ -155,9 +165,16 @@ class Remover:
             self._indexes = frozenset(self._store.storage.list(paths.indexes(self._name)))
             self._noted = frozenset(self._store.storage.list(paths.all_tagged(self._name)))
             self._listed_since = self._indexes_since()
+            self._cared = self._look_at([one for one in left[-_MANIFESTS:] if one.kind is kind])
         if kind is Kind.BLOB:
             return self._read_manifests_since()
         return True
+
+    def _look_at(self, some: list[Removal]) -> dict[Digest | None, float]:
+        """Return when somebody last cared for these manifests."""
+        chosen = [one.digest for one in some if one.digest is not None]
+        enough = min(one.cared for one in some)
+        return dict(zip(chosen, cared(self._store, self._name, chosen, enough), strict=True))
 
     def _kept_tags_are_there(self) -> bool:
         """Ranks were given among all tags: if one of those that were to stay has gone, another may have to stay now."""
@@ -203,7 +220,7 @@ class Remover:
         node = self._snapshot.manifests[digest]
         if any(removal.reference in children for children in self._listed_since.values()):
             return False
-        if cared(self._store, self._name, digest, removal.cared) > removal.cared:
+        if self._cared[digest] > removal.cared:
             return False
         if removal.reason is Reason.NO_SUBJECT and node.subject is not None and self._is_here(node.subject):
             return False
@@ -235,7 +252,8 @@ class Remover:
         try:
             self._store.storage.remove_idle(idle(), removed)
         finally:
-            done += [tried[key] for key in removed]
+            gone = set(removed)
+            done += [removal for key, removal in tried.items() if key in gone]
 
     def _remove_fact(self, removal: Removal) -> bool:
         assert removal.digest is not None, "a fact is about a manifest"

@@ -18,7 +18,7 @@ from zot.logs import note_change
 from zot.oci.digest import Digest
 from zot.registry import mending, paths
 from zot.registry.store import Store
-from zot.storage.protocol import NotFound
+from zot.storage.protocol import NotFound, Stat
 
 log = logging.getLogger(__name__)
 
@@ -119,20 +119,23 @@ class Scrubber:
         """Write a change down in the audit log."""
         note_change("zot scrub", action, f"/v2/{self._name}/blobs/{digest}", self._name, result, reason)
 
+    def _look(self, snapshot: Snapshot, digest: Digest) -> Stat | None:
+        return next(snapshot.look([digest], _ANY_AGE))
+
     def _check_missing(self, snapshot: Snapshot) -> Iterator[tuple[Digest, str, bool]]:
         """Find what manifests need and is not here; where sparse images are accepted nobody knows that it should be."""
         if self._store.sparse:
             return
         needed = {blob for node in snapshot.manifests.values() for blob in node.blobs}
         for digest in sorted(needed - set(snapshot.blobs)):
-            if snapshot.look(digest, _ANY_AGE) is None:
+            if self._look(snapshot, digest) is None:
                 yield digest, "the blob is missing; push it again", False
 
     def _check_manifests(self, snapshot: Snapshot) -> Iterator[tuple[Digest, str, bool]]:
         """Compare each manifest's facts with its content."""
         for digest in sorted(snapshot.manifests):
             self._go_on()
-            found = snapshot.look(digest, _ANY_AGE)
+            found = self._look(snapshot, digest)
             if digest in self._aside:
                 continue
             if digest in snapshot.unreadable and found is not None:
@@ -152,7 +155,7 @@ class Scrubber:
     def _check_tags(self, snapshot: Snapshot) -> Iterator[tuple[Digest, str, bool]]:
         """Compare what tags say with the manifests that they stand for."""
         for tag, known in sorted(snapshot.tags.items()):
-            found = snapshot.look(known.digest, _ANY_AGE)
+            found = self._look(snapshot, known.digest)
             if found is not None and known.digest not in snapshot.unreadable:
                 yield from self._mended(
                     known.digest, mending.tag(self._store, self._name, tag, known.digest, found.size)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from typing import NamedTuple
@@ -37,9 +37,9 @@ class Node(NamedTuple):
 class Snapshot:
     """A repository.
 
-    `look` gives the size of some content and when somebody last cared for it, `cared` when somebody last cared for a
-    manifest; they are functions so that only that is looked at which may go, and get a time that is old enough, as
-    `Storage.stat` has it. `unreadable` are manifests that nobody
+    `look` gives the sizes of some contents and when somebody last cared for each, `cared` when somebody last cared for
+    manifests; they are functions so that only that is looked at which may go, and get a time that is old enough, as
+    `Storage.describe` has it. `unreadable` are manifests that nobody
     knows what they name; `blind` says that there is one, or a tag that nobody knows what it stands for. `doubt` is a
     reason for which no tag may be taken away. `loose` are keys of facts about manifests that are not here. Pulls before
     `counted_since` are not known. `is_listed` says whether the catalogue has the repository. If not all of it was read,
@@ -51,8 +51,8 @@ class Snapshot:
     tags: Mapping[str, Tag]
     manifests: Mapping[Digest, Node]
     blobs: AbstractSet[Digest]
-    look: Callable[[Digest, float], Stat | None]
-    cared: Callable[[Digest, float], float]
+    look: Callable[[Iterable[Digest], float], Iterator[Stat | None]]
+    cared: Callable[[Iterable[Digest], float], Iterator[float]]
     unreadable: frozenset[Digest] = frozenset()
     blind: bool = False
     doubt: str = ""

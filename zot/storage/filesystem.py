@@ -59,14 +59,19 @@ class Filesystem:
         except OSError as error:
             raise self._unusable(error) from error
 
-    def stat(self, key: str, *, enough: float = 0.0) -> Stat:
-        """Describe the file; its note is not read when its ctime is enough."""
-        path = self._path(key)
+    def stat(self, key: str) -> Stat:
+        """Describe the file."""
         with self._errors:
-            found = os.stat(path)
-            if (latest := latest_care(found)) <= enough:
-                return Stat(found.st_size, latest)
-            return Stat(found.st_size, *examine(path, found))
+            return _stat(self._path(key), 0.0)
+
+    def describe(self, keys: Iterable[str], *, enough: float = 0.0) -> Iterator[Stat | None]:
+        """Describe the files; the note of one whose ctime is enough is not read."""
+        with self._errors:
+            for key in keys:
+                try:
+                    yield _stat(self._path(key), enough)
+                except (FileNotFoundError, NotADirectoryError):
+                    yield None
 
     def open(self, key: str, start: int = 0) -> Content:
         """Open the file."""
@@ -323,6 +328,13 @@ class Filesystem:
             f"{self._key} {self._root} can't be used: {os.strerror(error.errno or 0)}",
             "name a directory that the user that runs zot can write to",
         )
+
+
+def _stat(path: str, enough: float) -> Stat:
+    found = os.stat(path)
+    if (latest := latest_care(found)) <= enough:
+        return Stat(found.st_size, latest)
+    return Stat(found.st_size, *examine(path, found))
 
 
 def _read(path: str) -> bytes:

@@ -111,10 +111,16 @@ class Memory:
         self._locks: dict[str, _SharedLock] = {}
         self._guard = threading.RLock()
 
-    def stat(self, key: str, *, enough: float = 0.0) -> Stat:
+    def stat(self, key: str) -> Stat:
         """Describe content."""
         found = self._find(key)
         return Stat(len(found.value), found.modified)
+
+    def describe(self, keys: Iterable[str], *, enough: float = 0.0) -> Iterator[Stat | None]:
+        """Describe contents."""
+        for key in keys:
+            found = self._keys.get(key)
+            yield None if found is None else Stat(len(found.value), found.modified)
 
     def open(self, key: str, start: int = 0) -> Content:
         """Open content."""

@@ -119,8 +119,11 @@ class Upload(Protocol):
 class Storage(Protocol):
     """A store of documents and content. Every method may raise `Full` or `Unavailable`."""
 
-    def stat(self, key: str, *, enough: float = 0.0) -> Stat:
-        """Describe content. Raises `NotFound`.
+    def stat(self, key: str) -> Stat:
+        """Describe content. Raises `NotFound`."""
+
+    def describe(self, keys: Iterable[str], *, enough: float = 0.0) -> Iterator[Stat | None]:
+        """Describe contents in the order of their keys, None for what is not there; quicker than one by one.
 
         Of what nobody has cared for since `enough`, in seconds since 1970, no more may be told than that, and the size:
         `modified` is then a time after which nobody has, and whether it is suspect is not looked at.
@@ -163,8 +166,8 @@ class Storage(Protocol):
     def remove_idle(self, contents: Iterable[Idle], removed: list[str]) -> None:
         """Remove content that was neither changed nor asked for since its time; adds the keys that went to `removed`.
 
-        What is gone is gone durably when this returns, all of it together: cheaper than one by one. If it raises,
-        `removed` has what had gone before.
+        What is gone is gone durably when this returns, all of it together: cheaper than one by one. If it raises, also
+        because `contents` did, `removed` has what had gone before.
         """
 
     def vouch(self, key: str) -> None:
@@ -211,7 +214,9 @@ class Storage(Protocol):
         """
 
     def delete(self, *keys: str) -> None:
-        """Remove keys in the order given; one that is not there is passed over.
+        """Remove keys in the order given, but those that follow one another below one prefix together.
+
+        One that is not there is passed over.
 
         A key that ends in `/` is a prefix: if nothing is left below it, the store may forget it.
         """

@@ -18,6 +18,7 @@ import math
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager
+from itertools import groupby
 
 from zot.storage.protocol import CannotLink, Change, Content, Idle, Leftover, NotFound, Stat, Unavailable, Upload
 from zot.storage.s3 import pointers, uploads
@@ -31,6 +32,7 @@ from zot.storage.s3.probe import probe
 from zot.storage.s3.reader import read_object
 from zot.storage.s3.settings import Settings
 from zot.storage.s3.sharing import Sharing
+from zot.storage.s3.together import together
 from zot.storage.s3.uploads import INLINE, S3Upload
 
 # How often a document is read and changed anew because somebody else was quicker; some twenty seconds in all.
@@ -56,11 +58,21 @@ class S3:
         """Let go of all connections."""
         self.bucket.close()
 
-    def stat(self, key: str, *, enough: float = 0.0) -> Stat:
+    def stat(self, key: str) -> Stat:
         """Describe content, from the metadata of its object."""
         about = self.bucket.head(key)
         pointer = pointers.of_metadata(about.metadata)
         return Stat(about.size if pointer is None else pointer.size, about.modified)
+
+    def describe(self, keys: Iterable[str], *, enough: float = 0.0) -> Iterator[Stat | None]:
+        """Describe contents, several at a time."""
+        return together(self._stat_if_there, keys)
+
+    def _stat_if_there(self, key: str) -> Stat | None:
+        try:
+            return self.stat(key)
+        except NotFound:
+            return None
 
     def open(self, key: str, start: int = 0) -> Content:
         """Open content: what is small at once, what is large when it is read."""
@@ -155,13 +167,15 @@ class S3:
         self.remove_idle([Idle(key, shared, math.inf)], [])
 
     def remove_idle(self, contents: Iterable[Idle], removed: list[str]) -> None:
-        """Remove each with its bytes; one HEAD tells whether it is idle and where its bytes are."""
-        for one in contents:
-            self._locks.check()
+        """Remove each with its bytes, several at a time; a HEAD tells whether it is idle and where its bytes are."""
+        check = self._locks.checker()
+
+        def remove(one: Idle) -> None:
+            check()
             try:
                 about = self.bucket.head(one.key)
             except NotFound:
-                continue
+                return
             if about.modified <= one.modified:
                 pointer = pointers.of_metadata(about.metadata)
                 links = [] if pointer is None else self._sharing.held(pointer, one.key)
@@ -169,6 +183,9 @@ class S3:
                 removed.append(one.key)
                 if pointer is not None:
                     self._sharing.drop(pointer, links)
+
+        for _ in together(remove, contents):
+            continue
 
     def vouch(self, key: str) -> None:
         """Do nothing: an object is what it was made, and never suspect."""
@@ -244,11 +261,17 @@ class S3:
         """Do nothing: there are no directories."""
 
     def delete(self, *keys: str) -> None:
-        """Remove objects, one by one in the order given."""
-        for key in keys:
-            if not key.endswith("/"):
-                self._locks.check()
-                self.bucket.delete(key)
+        """Remove objects, those below one prefix several at a time."""
+        check = self._locks.checker()
+
+        def delete(key: str) -> None:
+            check()
+            self.bucket.delete(key)
+
+        objects = (key for key in keys if not key.endswith("/"))
+        for _, below in groupby(objects, lambda key: key.rpartition("/")[0]):
+            for _ in together(delete, below):
+                continue
 
     def list(self, prefix: str, after: str = "") -> Iterator[str]:
         """Yield names, a thousand with each request."""

@@ -22,7 +22,7 @@ import os
 import threading
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 
 from zot import owners
@@ -82,8 +82,17 @@ class Locks:
 
     def check(self) -> None:
         """Raise `Lapsed` if a lock that this thread holds has lapsed; called before anything is changed."""
-        for claim in getattr(self._held, "claims", ()):
-            claim.check()
+        self.checker()()
+
+    def checker(self) -> Callable[[], None]:
+        """Return what `check` does for this thread, for others that work under its locks."""
+        claims: Sequence[_Claim] = getattr(self._held, "claims", ())
+
+        def check() -> None:
+            for claim in claims:
+                claim.check()
+
+        return check
 
     @contextmanager
     def hold(self, name: str, *, shared: bool) -> Iterator[None]:
