@@ -152,7 +152,8 @@ class _Listing:
 
 def _only(repository: str) -> Any:
     def job(run: Run) -> None:
-        run.cleaned(passes.clean_one(run.store, repository, kinds.settings_of(run), run.go_on))
+        done = passes.clean_one(run.store, repository, kinds.settings_of(run), run.go_on, told=run.cleaned)
+        run.cleaned(done)
 
     return job
 

@@ -264,6 +264,7 @@ def test_what_went_before_a_step_failed_is_audited(
     rules = keeping(store, Keep((Pattern("kept"),)))
     first, second, *_ = [one.reference for one in cleaning.look(rules, A, clock.now)[1].removals]
     delete, remove = store.storage.delete, store.storage.remove_idle
+    told: list[cleaning.Cleaned] = []
 
     def delete_some(*keys: str) -> None:
         fails = (paths.tag(A, second), paths.manifest(A, digests.parse(second)) if kind is Kind.MANIFEST else "")
@@ -281,9 +282,10 @@ def test_what_went_before_a_step_failed_is_audited(
     configure_audit(str(tmp_path / "audit"))
     try:
         with pytest.raises(Unavailable):
-            clean(rules, clock)
+            cleaning.clean(rules, A, clock.now, dry_run=False, go_on=lambda: None, told=told.append)
     finally:
         configure_audit("")
+    assert [removal.reference for done in told for removal in done.removed] == [first]
     (line,) = map(json.loads, (tmp_path / "audit").read_text().splitlines())
     assert (line["object"].rpartition("/")[2], line["result"]) == (first, "deleted")
     left = dict(zip((Kind.TAG, Kind.MANIFEST, Kind.BLOB), state(store), strict=True))[kind]

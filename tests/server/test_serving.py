@@ -187,14 +187,26 @@ def connections(server: Server) -> int:
     return sum(row[1].endswith(f":{wanted}") and row[3] == "01" for row in rows)
 
 
+def is_refused(server: Server) -> bool:
+    """Tell whether nobody takes connections at the server's port."""
+    try:
+        socket.create_connection(("127.0.0.1", server.port), timeout=PATIENCE).close()
+    except ConnectionRefusedError:
+        return True
+    return False
+
+
 def test_a_transfer_under_way_is_finished_at_the_end(tmp_path: Path) -> None:
-    """After SIGTERM an upload that is going on is taken and answered, and then the server ends with 0."""
-    with running_server(tmp_path) as server:
+    """After SIGTERM an upload that is going on is taken and answered, and then the server ends with 0.
+
+    Who comes meanwhile is refused, and does not wait for nothing.
+    """
+    with running_server(tmp_path, "--workers", "2") as server:
         where = begin_upload(server)
         with send_slowly(server, where, b"x" * 1000, pause=0.1, pieces=4) as connection:
             wait_until_held(server, where)
             server.process.send_signal(signal.SIGTERM)
-            wait_until(lambda: "the server stops" in server.log.read_text(), "the end has begun")
+            wait_until(lambda: is_refused(server), "new connections are refused")
             connection.sendall(b"x" * 250)
             assert connection.recv(1000).startswith(b"HTTP/1.1 202")
         assert server.process.wait(PATIENCE) == 0

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
 from zot.gc import narrow, remembering
@@ -57,8 +57,12 @@ def clean(
     suspended: str = "",
     rest: float = REST,
     about: Digests | None = None,
+    told: Callable[[Cleaned], None] = lambda _: None,
 ) -> Cleaned:
-    """Remove what goes, or only say so. `about` is as `look` has it, `go_on` and `rest` are as `Remover` has them."""
+    """Remove what goes, or only say so. `about` is as `look` has it, `go_on` and `rest` are as `Remover` has them.
+
+    If it is stopped or fails in the middle, `told` is called with what had gone before.
+    """
     snapshot, made = look(store, name, now, suspended, about)
     explain(made, dry_run)
     if dry_run:
@@ -68,7 +72,7 @@ def clean(
     remembering.note(store, snapshot)
     if made.removals:
         log.info("executing gc of orphaned blobs for %s", name)
-    removed = tuple(Remover(store, snapshot, made, go_on, rest).run())
+    removed = gone(Remover(store, snapshot, made, go_on, rest).run(), made, told)
     if removed:
         blobs = sum(removal.kind is Kind.BLOB for removal in removed)
         log.info("garbage collected blobs", extra={"repository": name, "count": blobs})
@@ -76,6 +80,18 @@ def clean(
     if made.is_whole and any(removal.digest is not None for removal in removed):
         statistics.forget(store.storage, name, _kept_digests(made) | _kept_tags(made))
     return Cleaned(made, removed)
+
+
+def gone(removals: Iterable[Removal], made: Plan, told: Callable[[Cleaned], None]) -> tuple[Removal, ...]:
+    """Return what is removed by a plan; if that is stopped or fails in the middle, `told` is as `clean` has it."""
+    removed: list[Removal] = []
+    try:
+        removed += removals
+    except BaseException:
+        # Whatever ends it, also an order to stop; nothing is swallowed. What came before it is in the list.
+        told(Cleaned(made, tuple(removed)))
+        raise
+    return tuple(removed)
 
 
 def _kept_digests(made: Plan) -> set[str]:

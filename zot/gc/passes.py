@@ -47,7 +47,7 @@ class Watch(Protocol):
         """Decide on what fails while a repository is looked at: what this swallows does not keep others from theirs."""
 
     def cleaned(self, done: Cleaned) -> None:
-        """Be told what became of a repository."""
+        """Be told what became of a repository, also if the pass was stopped or failed in its middle."""
 
     def scrubbed(self, done: Scrubbed) -> None:
         """Be told what was found in a repository."""
@@ -74,9 +74,11 @@ def due(store: Store, now: float) -> Iterator[Due]:
     """Yield the repositories in which something may have become garbage that is old enough by now."""
     rules = store.retention
     youngest = min(rules.gc_delay, rules.delay)
-    for encoded in sorted({*store.storage.list(paths.CHANGED), *store.storage.list(paths.WAITING)}):
+    changed, waiting_too = set(store.storage.list(paths.CHANGED)), set(store.storage.list(paths.WAITING))
+    for encoded in sorted(changed | waiting_too):
         name = names.decode(encoded)
-        change, waiting = changes.read(store.storage, name), _waiting(store, name)
+        change = changes.read(store.storage, name) if encoded in changed else None
+        waiting = _waiting(store, name) if encoded in waiting_too else _FOR_NOTHING
         reasons: list[Digests | None] = []
         if change is not None and change.since + youngest <= now:
             reasons.append(change.about)
@@ -91,14 +93,14 @@ def over_changed(store: Store, settings: Settings, watch: Watch) -> None:
     for one in due(store, time.time()):
         watch.go_on()
         with watch.apart(one.name):
-            watch.cleaned(clean_one(store, one.name, settings, watch.go_on, one.about))
+            watch.cleaned(clean_one(store, one.name, settings, watch.go_on, one.about, told=watch.cleaned))
 
 
 def over_all(store: Store, settings: Settings, watch: Watch, *, resume: bool) -> None:
     """Clean all repositories, then drop what crashes left of the storage's own."""
     for name in _all(store, _GC_POSITION, watch, resume=resume):
         with watch.apart(name):
-            watch.cleaned(clean_one(store, name, settings, watch.go_on))
+            watch.cleaned(clean_one(store, name, settings, watch.go_on, told=watch.cleaned))
     if not settings.dry_run:
         drop_leftovers(store, watch, time.time())
 
@@ -128,9 +130,17 @@ def _all(store: Store, position: str, watch: Watch, *, resume: bool) -> Iterator
 
 
 def clean_one(
-    store: Store, name: str, settings: Settings, go_on: Callable[[], None], about: Digests | None = None
+    store: Store,
+    name: str,
+    settings: Settings,
+    go_on: Callable[[], None],
+    about: Digests | None = None,
+    told: Callable[[Cleaned], None] = lambda _: None,
 ) -> Cleaned:
-    """Clean a repository, or what of it `cleaning.look` is to look at, and note when to look again."""
+    """Clean a repository, or what of it `cleaning.look` is to look at, and note when to look again.
+
+    `told` is as `cleaning.clean` has it.
+    """
     if not keeping.is_in_step(store, name):
         store.gathered.changed(name)
         return _put_off(name, "another program wrote its index.json, and what that names is not known yet")
@@ -139,7 +149,9 @@ def clean_one(
         return clean(store, name, now, dry_run=True, go_on=go_on, suspended=settings.suspended)
     store.storage.delete(paths.changed(name))
     try:
-        done = clean(store, name, now, dry_run=False, go_on=go_on, suspended=settings.suspended, about=about)
+        done = clean(
+            store, name, now, dry_run=False, go_on=go_on, suspended=settings.suspended, about=about, told=told
+        )
     except BaseException:
         # However it ends, a stop by SIGTERM included, the mark that is gone has to come back; nothing is swallowed.
         store.gathered.changed(name, *(about or ()))

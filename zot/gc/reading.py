@@ -60,8 +60,11 @@ class Reader:
         return self._snapshot({}, frozenset())
 
     def take(self, digest: Digest, blobs: Iterable[str]) -> Node:
-        """Take in a manifest that need not be read: it is known to name nothing but blobs, of these file names."""
-        node = self._nodes[digest] = Node(0.0, blobs=frozenset(map(digests.from_filename, blobs)))
+        """Take in a manifest that need not be read: it is known to name nothing but blobs, of these file names.
+
+        They come from a note of ours, and are not checked again.
+        """
+        node = self._nodes[digest] = Node(0.0, blobs=frozenset(Digest(*blob.split("-", 1)) for blob in blobs))
         return node
 
     def part(self, tags: dict[str, Tag], blobs: frozenset[Digest], held: Held) -> Snapshot:

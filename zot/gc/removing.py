@@ -97,7 +97,10 @@ class Remover:
         }
 
     def run(self) -> Iterator[Removal]:
-        """Yield what was removed, in the plan's order; what somebody has cared for since is passed over."""
+        """Yield what was removed, in the plan's order; what somebody has cared for since is passed over.
+
+        If a step fails, what went before it is yielded before that is raised.
+        """
         left = list(reversed(self._plan.removals))
         while left:
             self._go_on()
@@ -108,10 +111,9 @@ class Remover:
                     while left and (not self._until or time.monotonic() < self._until):
                         self._batch(left, begun, batch)
             finally:
-                # What went before a step failed is gone all the same.
                 for removal in batch:
                     report(self._name, removal, dry_run=False)
-            yield from batch
+                yield from batch
             if left:
                 time.sleep(self._rest * (time.monotonic() - begun))
 

@@ -130,6 +130,17 @@ class Worker(ThreadWorker):
         req.body.request = req
         return super().handle_request(req, conn)
 
+    def set_accept_enabled(self, enabled: bool | None) -> None:
+        """Take connections or not; at the end close the sockets that they come by.
+
+        Until all workers have, the kernel takes connections, which nobody would answer while transfers go on. Clients
+        that are refused go elsewhere, or come again.
+        """
+        super().set_accept_enabled(enabled)
+        if not self.alive:
+            for listener in self.sockets:
+                listener.close()
+
     def accept(self, listener: Any) -> None:
         """Take a connection, if enough file descriptors are left for the requests that are served already.
 

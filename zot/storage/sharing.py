@@ -72,9 +72,11 @@ class Sharing:
         """
         if names == 1:
             return
-        with suppress(FileNotFoundError):
+        try:
             if names == 2 or os.stat(master).st_nlink == 1:
                 os.unlink(master)
+        except FileNotFoundError:
+            return
 
     def take_over(self, upload: FileUpload, path: str) -> bool:
         """Give an upload's file its name; False if a good file has that name already."""
