@@ -149,9 +149,7 @@ def clean_one(
         return clean(store, name, now, dry_run=True, go_on=go_on, suspended=settings.suspended)
     store.storage.delete(paths.changed(name))
     try:
-        done = clean(
-            store, name, now, dry_run=False, go_on=go_on, suspended=settings.suspended, about=about, told=told
-        )
+        done = clean(store, name, now, dry_run=False, go_on=go_on, suspended=settings.suspended, about=about, told=told)
     except BaseException:
         # However it ends, a stop by SIGTERM included, the mark that is gone has to come back; nothing is swallowed.
         store.gathered.changed(name, *(about or ()))
