@@ -137,7 +137,8 @@ class Worker(ThreadWorker):
         that are refused go elsewhere, or come again.
         """
         super().set_accept_enabled(enabled)
-        if not self.alive:
+        # It may be told to end just before it is to take some: then the poll loop still knows the sockets.
+        if not (enabled or self.alive):
             for listener in self.sockets:
                 listener.close()
 
