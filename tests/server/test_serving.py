@@ -81,6 +81,18 @@ def test_a_server_whose_leader_has_just_died(server: Server) -> None:
     assert b"v1" in (server.root / "a/index.json").read_bytes()
 
 
+def test_signals_that_are_for_the_master(server: Server) -> None:
+    """What a terminal sends to every process, by Ctrl-C or when it goes, ends no leader, however early it comes."""
+    wait_until(lambda: leaders(server), "there is a leader")
+    (leader,) = leaders(server)
+    for number in (signal.SIGINT, signal.SIGHUP):
+        os.kill(leader, number)
+    push_image(server, "a", "v1")
+    index = server.root / "a/index.json"
+    wait_until(lambda: index.exists() and b"v1" in index.read_bytes(), "index.json lists the tag")
+    assert leaders(server) == [leader]
+
+
 def test_a_killed_leader_comes_back(server: Server) -> None:
     """The leader process is started again when it dies, and does what its predecessor left."""
     wait_until(lambda: leaders(server), "there is a leader")

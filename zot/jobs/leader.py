@@ -52,17 +52,19 @@ class Leader:
         self.is_stopping = False
 
     def take_signals(self) -> None:
-        """Take signals from now on; SIGTERM, which whoever starts a leader blocks in it, also if it came before."""
+        """Take signals from now on; those that whoever starts a leader blocks in it, also if they came before."""
         signal.signal(signal.SIGTERM, self._stop)
         signal.signal(signal.SIGALRM, self._give_up)
+        # Whoever sends these to all processes means the master.
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         signal.signal(signal.SIGHUP, signal.SIG_IGN)
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM, signal.SIGINT, signal.SIGHUP})
 
     def _stop(self, _signal: int, _frame: FrameType | None) -> None:
         """End a pause now, and waiting for the lock soon; a duty under way is finished."""
         self.is_stopping = True
-        signal.setitimer(signal.ITIMER_REAL, _LAST_TRY)
+        # Again and again, as the wait may begin after the first time.
+        signal.setitimer(signal.ITIMER_REAL, _LAST_TRY, _LAST_TRY)
         if self._pausing:
             self._pausing = False
             raise _Stop
@@ -89,22 +91,26 @@ class Leader:
 
     def _take_lock(self, held: ExitStack) -> bool:
         """Wait for the lock for as long as it takes; false if told to stop meanwhile."""
-        while True:
-            try:
-                self._waiting = True
-                held.enter_context(self._storage.lock(LOCK, shared=False))
-                self._waiting = False
-            except Unavailable as error:
-                self._waiting = False
-                log.debug("the store is not ours to lead yet: %s", error)
+        try:
+            while not self._try_lock(held):
                 self._pause(_RETRY)
                 if not self.goes_on():
                     return False
-            except _Stop:
-                log.debug("stopping")
-                return False
-            else:
-                return True
+        except _Stop:
+            log.debug("stopping")
+            return False
+        return True
+
+    def _try_lock(self, held: ExitStack) -> bool:
+        try:
+            self._waiting = True
+            held.enter_context(self._storage.lock(LOCK, shared=False))
+        except Unavailable as error:
+            log.debug("the store is not ours to lead yet: %s", error)
+            return False
+        finally:
+            self._waiting = False
+        return True
 
     def goes_on(self) -> bool:
         """Tell whether nobody wants the leader to end, and its server is there."""

@@ -21,6 +21,9 @@ Tell = Callable[[str, int, bool], None]
 
 _SLOWEST_RESTART = 30.0
 _LAST_PASS = 15.0
+# Signals that wait in a leader until it can act on them. The last two, as Ctrl-C sends one to every process of a
+# terminal, are for the master only, and would end it before it knows that.
+_HELD_BACK = {signal.SIGTERM, signal.SIGINT, signal.SIGHUP}
 
 
 def require_python() -> None:
@@ -146,8 +149,7 @@ class LeaderProcess:
     def _start(self) -> None:
         command = [sys.executable, "-m", "zot.jobs.leader", "--parent", str(os.getpid()), "--store", self.route]
         command += ["--shared", self._shared]
-        # A signal that comes before it can act on it waits.
-        before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, _HELD_BACK)
         try:
             self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL)
         finally:
