@@ -512,6 +512,23 @@ def test_a_lapsed_lock_changes_nothing(servers: Servers, monkeypatch: pytest.Mon
     driver.write("x", b"")
 
 
+def test_a_lock_that_lapses_during_a_look(servers: Servers, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is idle by an answer that came too late is not removed: somebody may have asked for it since."""
+    driver = servers.open()
+    driver.write("x", b"")
+    head = driver.bucket.head
+
+    def late(key: str) -> object:
+        monkeypatch.setattr(locks, "LAPSES_AFTER", -1.0)
+        return head(key)
+
+    with pytest.raises(Lapsed), driver.lock("kind/a", shared=False):
+        monkeypatch.setattr(driver.bucket, "head", late)
+        driver.remove("x", shared=SHARED)
+    monkeypatch.undo()
+    assert driver.read("x") == b""
+
+
 def test_the_dead_hold_nothing(servers: Servers, monkeypatch: pytest.MonkeyPatch, quick: None) -> None:
     """Intents and marks that nobody renewed are passed over; those of the living are waited for, but not for ever."""
     driver = servers.open()

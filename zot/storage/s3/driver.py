@@ -179,6 +179,8 @@ class S3:
             if about.modified <= one.modified:
                 pointer = pointers.of_metadata(about.metadata)
                 links = [] if pointer is None else self._sharing.held(pointer, one.key)
+                # Looking may have taken longer than a lock is good for.
+                check()
                 self.bucket.delete(one.key)
                 removed.append(one.key)
                 if pointer is not None:
