@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import click
 
-from cli.jobs import FAILED, age, chosen, opened, tell_failure, thing_size, things, work
+from cli.jobs import FAILED, age, chosen, key_of, opened, tell_dry_run, tell_failure, thing_size, things, work
 from cli.options import config_group, config_option
 from cli.output import Output, counted, output_options
 from cli.store import human_size, repository_options, when
@@ -21,7 +21,6 @@ from zot.jobs import kinds, records
 from zot.jobs.records import Record
 from zot.jobs.running import Run
 from zot.registry.retention import Retention
-from zot.registry.stores import DEFAULT
 
 # How wide the column of sizes is; repositories are printed as they are done, so that no table is made of all.
 _SIZE_WIDTH = len("its blob stays")
@@ -68,6 +67,8 @@ def run(dry_run: bool, repository: str | None, config: str | None, output: Outpu
             done = work(store, record, job, output, listing.add)
             if not read.storage.at(route).gc:
                 output.note(f"{prefix}gc is off here, so the server never does this by itself; {_switch(route)}")
+            if store.retention.dry_run and not dry_run:
+                tell_dry_run(route, prefix, output)
             tell_failure(done, output)
             status = max(status, 0 if done.outcome == "done" else FAILED)
             documents.append({"store": route, **done.document(), "listed": listing.items})
@@ -167,8 +168,7 @@ def _conclude(done: Record, prefix: str, output: Output) -> None:
 
 
 def _switch(route: str) -> str:
-    where = "storage" if route == DEFAULT else f"storage.subPaths.{route}"
-    return f"set {where}.gc to true if it should"
+    return f"set {key_of(route, 'gc')} to true if it should"
 
 
 class _State(NamedTuple):

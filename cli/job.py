@@ -96,13 +96,26 @@ def _show(route: str, record: Record, output: Output) -> None:
     total = sum(record.things().values())
     if not is_whole:
         output.line(f"and {total - len(rows)} more, which are in the log")
-    verb = "would remove" if record.dry_run else "removed"
+    # Such a record was kept while the run went on, the last time some seconds before its end.
+    least = "at least " if record.outcome in {"running", "killed"} else ""
     where = counted(record.repositories, "repository")
-    output.line(f"{verb} {counted(total, 'thing')} in {where}: {human_size(record.freed)}")
+    if record.kind == "scrub":
+        output.line(f"found {least}{counted(_found(record), 'problem')} in {where}")
+        return
+    verb = "would remove" if record.dry_run else "removed"
+    output.line(f"{verb} {least}{counted(total, 'thing')} in {where}: {human_size(record.freed)}")
+
+
+def _found(record: Record) -> int:
+    # What a scrub found is counted, and listed up to a limit; why it passed a repository over is only listed.
+    return max(sum(record.removed.values()), len(record.problems))
 
 
 def _row(route: str, record: Record) -> list[Any]:
-    ago = f"{age(time.time() - record.started)} ago"
-    removed = sum(record.things().values())
+    begin = [record.id, route, record.by, f"{age(time.time() - record.started)} ago"]
+    if record.kind == "scrub":
+        # A scrub removes nothing.
+        found = _found(record)
+        return [*begin, f"{record.outcome} ({counted(found, 'problem')})" if found else record.outcome, "-", "-"]
     outcome = f"{record.outcome} (dry run)" if record.dry_run else record.outcome
-    return [record.id, route, record.by, ago, outcome, removed, human_size(record.freed)]
+    return [*begin, outcome, sum(record.things().values()), human_size(record.freed)]

@@ -22,7 +22,7 @@ from zot.jobs.running import run as run_job
 from zot.logs import configure_log
 from zot.registry import repositories
 from zot.registry.store import Store
-from zot.registry.stores import Stores
+from zot.registry.stores import DEFAULT, Stores
 from zot.storage.protocol import StorageError
 
 FAILED = 1
@@ -87,6 +87,9 @@ def work(
             return run_job(store, record, job, stopping=lambda: bool(told), shown=show)
         except HeldError as error:
             fail(output, str(error), "try again when it has ended")
+        except StorageError as error:
+            # Its record could not be kept either, so nothing else tells what the run did until then.
+            fail(output, str(error), "see to the storage, then try again; what the run had done by then stays")
         finally:
             for number in (signal.SIGINT, signal.SIGTERM):
                 signal.signal(number, signal.SIG_DFL)
@@ -115,6 +118,17 @@ def thing_size(thing: dict[str, Any], *, is_whole: bool = True) -> str:
     if thing["size"] is None:
         return "its blob stays" if is_whole else "-"
     return human_size(thing["size"]) if thing["kind"] in _SIZED else "-"
+
+
+def key_of(route: str, key: str) -> str:
+    """Return how the configuration spells a key of the store with a route."""
+    return f"{'storage' if route == DEFAULT else f'storage.subPaths.{route}'}.{key}"
+
+
+def tell_dry_run(route: str, prefix: str, output: Output) -> None:
+    """Say why what was told to remove does not."""
+    key = key_of(route, "retention.dryRun")
+    output.note(f"{prefix}{key} is on, so nothing is removed; set it to false if it should be")
 
 
 def tell_failure(done: Record, output: Output) -> None:

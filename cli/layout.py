@@ -103,7 +103,9 @@ def _tell(outcome: Outcome, output: Output) -> None:
         output.line(f"{outcome.name}: put back {key}{why}")
     if outcome.damaged:
         why = f"{outcome.name}/index.json can't be read: {outcome.damaged}"
-        output.failure(why, "let its writer end, or write it again")
+        output.failure(
+            why, "let its writer end; if nobody writes it, remove it and do this again, which writes it anew"
+        )
 
 
 def _document(outcome: Outcome) -> dict[str, object]:

@@ -11,7 +11,7 @@ from typing import Any
 import click
 
 from cli.completing import complete_repository
-from cli.jobs import FAILED, age, chosen, fail, opened, tell_failure, work
+from cli.jobs import FAILED, age, chosen, fail, opened, tell_dry_run, tell_failure, work
 from cli.options import config_group, config_option
 from cli.output import Output, counted, output_options
 from cli.store import Reference, human_size, reference_argument, repository_options, when
@@ -114,6 +114,8 @@ def run(plan_id: str | None, config: str | None, output: Output) -> None:
                 job = plans.carry_out(planned)
             done = work(store, record, job, output, lambda _: None)
             tell_failure(done, output)
+            if record.dry_run:
+                tell_dry_run(route, "", output)
             documents.append({"store": route, **done.document()})
     if not documents:
         fail(output, f"there is no plan {plan_id!r}", "make one with zot retention plan")

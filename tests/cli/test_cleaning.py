@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import signal
 import subprocess
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -12,12 +13,16 @@ from typing import Any
 
 import pytest
 
+from cli.jobs import work
+from cli.output import Output
 from tests.images import OCI_MANIFEST, digest_of, manifest
 from tests.servers import PATIENCE, Server, environment, running_server, wait_until, zot
 from zot.gc import clock
 from zot.jobs import lease, records
 from zot.jobs.records import Record
+from zot.jobs.running import Run
 from zot.registry import paths
+from zot.registry.store import Store
 from zot.storage.filesystem import Filesystem
 
 CONFIG = {
@@ -275,6 +280,62 @@ def test_of_a_list_that_was_cut_no_blob_is_said_to_stay(server: Server) -> None:
         record.removed["blob"] = blobs
     assert "its blob stays" in run(server, "job", "show", kept_run(server, whole)).stdout
     assert "its blob stays" not in run(server, "job", "show", kept_run(server, cut)).stdout
+
+
+def test_what_a_killed_run_removed_is_not_claimed_to_be_known(server: Server) -> None:
+    """Its record is some seconds old: what that counts is told as the least."""
+    record = Record("gc", "hand", process=0, owner="")
+    record.add("a", "blob", "sha256:0", 0, "unreferenced")
+    assert "removed at least 1 thing in" in run(server, "job", "show", kept_run(server, record)).stdout
+    record.outcome = "done"
+    assert "removed 1 thing in" in run(server, "job", "show", kept_run(server, record)).stdout
+
+
+def test_a_scrub_is_not_said_to_have_removed_anything(server: Server) -> None:
+    """What it found are problems, in the list and of the one run."""
+    record = Record("scrub", "hand", outcome="done", repositories=1)
+    record.add("a", "damaged", "sha256:0", 0, "the blob is missing")
+    record.complain("a: sha256:0: the blob is missing")
+    scrub = kept_run(server, record)
+    assert run(server, "job", "show", scrub).stdout.endswith("\nfound 1 problem in 1 repository\n")
+    (row,) = (line for line in run(server, "job", "list").stdout.splitlines() if line.startswith(scrub))
+    assert re.split("  +", row)[-3:] == ["done (1 problem)", "-", "-"]
+
+
+def test_why_a_run_by_hand_removes_nothing_is_said(server: Server, tmp_path: Path) -> None:
+    """Where the configuration asks for a dry run, a run that was not asked to be one names the key."""
+    push(server, "dry", "latest", "dry")
+    config = tmp_path / "config.json"
+    storage = {"rootDirectory": str(server.root), "retention": {"dryRun": True}}
+    config.write_text(json.dumps({"storage": storage}))
+    for command, notes in ((("gc", "run"), 1), (("retention", "run"), 1), (("gc", "run", "--dry-run"), 0)):
+        done = subprocess.run(
+            zot(*command, "--config", str(config)),
+            capture_output=True, text=True, env=environment(), timeout=PATIENCE, check=True,
+        )  # fmt: skip
+        assert done.stderr.count("storage.retention.dryRun is on, so nothing is removed") == notes
+
+
+def test_a_storage_that_fails_in_the_middle_is_not_said_to_be_unchanged(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A run whose record can't be kept any more ends in one line and 1, and what it did is not denied."""
+    store = Store(Filesystem(str(tmp_path), private=paths.PRIVATE))
+
+    def job(_: Run) -> None:
+        (tmp_path / paths.JOBS / "runs").rename(tmp_path / "kept")
+        (tmp_path / paths.JOBS / "runs").write_text("")
+
+    before = signal.getsignal(signal.SIGINT)
+    try:
+        with pytest.raises(SystemExit) as ended:
+            work(store, Record("gc", "hand"), job, Output(json=False), lambda _: None)
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert ended.value.code == 1
+    told = capsys.readouterr().err
+    assert told.count("\n") == 1
+    assert "what the run had done by then stays" in told
 
 
 def test_a_damaged_record_is_not_shown(server: Server) -> None:

@@ -93,3 +93,16 @@ def test_failures(served: Server) -> None:
         assert done.returncode == 1
         assert what in done.stderr.splitlines()[-1]
     assert run("layout", "sync", "a", "b", "--config", config).returncode == 2
+
+
+def test_a_damaged_index_is_written_anew(served: Server) -> None:
+    """What is said to be done about one that nobody writes does help; until then no garbage is collected there."""
+    config = str(served.root.parent / "config.json")
+    index = served.root / "a/index.json"
+    before = json.loads(index.read_text())["manifests"]
+    index.write_text("{")
+    assert "zot layout sync a takes it in" in run("gc", "run", "a", "--config", config).stderr
+    assert "remove it and do this again" in run("layout", "sync", "a", "--config", config).stderr
+    index.unlink()
+    assert run("layout", "sync", "a", "--config", config).returncode == 0
+    assert json.loads(index.read_text())["manifests"] == before

@@ -143,7 +143,8 @@ def clean_one(
     """
     if not keeping.is_in_step(store, name):
         store.gathered.changed(name)
-        return _put_off(name, "another program wrote its index.json, and what that names is not known yet")
+        why = "another program wrote its index.json, and what that names is not known yet"
+        return _put_off(name, f"{why}; zot layout sync {name} takes it in")
     now = time.time()
     if settings.dry_run or store.retention.dry_run:
         return clean(store, name, now, dry_run=True, go_on=go_on, suspended=settings.suspended)
