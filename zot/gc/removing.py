@@ -47,11 +47,13 @@ def report(name: str, removal: Removal, *, dry_run: bool) -> None:
     One that is done has a line in the audit log too.
     """
     level = logging.DEBUG if removal.kind is Kind.BLOB else logging.INFO
+    is_noted = not dry_run and is_audited()
+    if not (is_noted or log.isEnabledFor(level)):
+        return
     reason = removal.why or removal.reason
-    if log.isEnabledFor(level):
-        fields = {"dry-run": dry_run, "repository": name, "reference": removal.reference, "decision": "delete"}
-        log.log(level, "%s", _MESSAGES[removal.reason], extra={**fields, "reason": reason})
-    if not dry_run and is_audited():
+    fields = {"dry-run": dry_run, "repository": name, "reference": removal.reference, "decision": "delete"}
+    log.log(level, "%s", _MESSAGES[removal.reason], extra={**fields, "reason": reason})
+    if is_noted:
         subject = "zot retention" if removal.reason is Reason.RETENTION else "zot gc"
         note_change(subject, "DELETE", _object(name, removal), name, "deleted", reason)
 
@@ -175,8 +177,12 @@ class Remover:
     def _look_at(self, some: list[Removal]) -> dict[Digest | None, float]:
         """Return when somebody last cared for these manifests."""
         chosen = [one.digest for one in some if one.digest is not None]
-        enough = min(one.cared for one in some)
+        enough = max(one.cared for one in some)
         return dict(zip(chosen, cared(self._store, self._name, chosen, enough), strict=True))
+
+    def _is_cared_for(self, digest: Digest, since: float) -> bool:
+        """Tell whether somebody has cared for a manifest since; a time that may be too late is asked for exactly."""
+        return self._cared[digest] > since and next(cared(self._store, self._name, [digest], since)) > since
 
     def _kept_tags_are_there(self) -> bool:
         """Ranks were given among all tags: if one of those that were to stay has gone, another may have to stay now."""
@@ -222,7 +228,7 @@ class Remover:
         node = self._snapshot.manifests[digest]
         if any(removal.reference in children for children in self._listed_since.values()):
             return False
-        if self._cared[digest] > removal.cared:
+        if self._is_cared_for(digest, removal.cared):
             return False
         if removal.reason is Reason.NO_SUBJECT and node.subject is not None and self._is_here(node.subject):
             return False
