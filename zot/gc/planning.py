@@ -189,7 +189,7 @@ class _Planner:
         snapshot, blobs = self._snapshot, self._snapshot.blobs
         if snapshot.blind:
             return len(blobs)
-        named = snapshot.named.union(self._alive)
+        named = {*snapshot.named, *self._alive}
         for node in self._alive.values():
             named |= node.blobs | node.children
         going, enough = 0, self._now - self._rules.gc_delay
