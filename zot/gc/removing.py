@@ -23,7 +23,8 @@ from zot.storage.protocol import Idle, NotFound, StorageError
 log = logging.getLogger(__name__)
 
 # Under the lock steps are taken for so long, in seconds, or a few times as long as it took to begin, where the store is
-# far away, but not longer than the last of these; and then it is left to others for this many times as long.
+# far away or the repository large, but not longer than the last of these; and then it is left to others for this many
+# times as long.
 _HELD = 0.005
 _TIMES_BEGUN = 4
 _LONGEST_HELD = 0.25

@@ -49,8 +49,8 @@ def examine(file: int | str, found: os.stat_result) -> tuple[float, bool]:
 def latest_care(found: os.stat_result) -> float:
     """Return a time, in seconds since 1970, after which nobody has cared for a file, without a look at its note.
 
-    Whoever writes a note renews the ctime. If nobody cares for the file after that time, a later look at it returns the
-    same; if somebody does, it returns a later one.
+    Whoever writes a note renews the ctime, so if somebody cares for the file after that time, a later look returns a
+    later one. It also does when a name of the file comes or goes; what the note says is then the same.
     """
     return found.st_ctime + step(found.st_ctime_ns)
 
