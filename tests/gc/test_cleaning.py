@@ -15,8 +15,10 @@ from tests.gc.worlds import NAME as A
 from tests.images import OCI_MANIFEST, descriptor, digest_of, manifest
 from zot.gc import cleaning
 from zot.gc.cleaning import Cleaned
+from zot.gc.hashing import Hashing
 from zot.gc.planning import Kind, Reason
 from zot.gc.removing import Remover
+from zot.gc.scrubbing import Scrubber
 from zot.logs import configure_audit
 from zot.oci import digest as digests
 from zot.oci.globs import compile_glob
@@ -245,6 +247,29 @@ def test_a_damaged_fact_stops_nothing_but_its_own_repository(store: Store, push:
         store.storage.write(key, good)
     clock.now += DAY
     assert clean(store, clock).removed[-1].kind is Kind.REPOSITORY
+
+
+def test_what_can_not_be_read_is_mended_as_the_report_says(store: Store, push: Pushes, clock: Clock) -> None:
+    """The remedy is named for a tag, a manifest's content and the fact about it, and after it nothing is reported."""
+    image = push.image(A, "v1")
+    body = store.storage.read(paths.blob(A, image))
+
+    def push_again() -> None:
+        push.put(A, body, OCI_MANIFEST, "v1")
+
+    def scrub() -> None:
+        Scrubber(store, A, Hashing(0), lambda: None).scrub()
+
+    for key, remedy, mend in (
+        (paths.tag(A, "v1"), "until it is pushed again:", push_again),
+        (paths.blob(A, image), "until it is pushed again or deleted:", push_again),
+        (paths.manifest(A, image), "until zot scrub run has mended it:", scrub),
+    ):
+        store.storage.write(key, b"\x00")
+        (problem,) = cleaning.look(store, A, clock.now)[1].problems
+        assert remedy in problem
+        mend()
+        assert cleaning.look(store, A, clock.now)[1].problems == ()
 
 
 @pytest.mark.parametrize("kind", [Kind.TAG, Kind.MANIFEST, Kind.BLOB])

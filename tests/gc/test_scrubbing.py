@@ -26,7 +26,7 @@ from zot.registry import blobs, facts, manifests, paths, referrers
 from zot.registry.store import Store
 from zot.storage.filesystem import Filesystem
 from zot.storage.memory import Memory
-from zot.storage.protocol import Content, Storage
+from zot.storage.protocol import Content, Damaged, Storage
 from zot.storage.s3 import S3, pointers
 
 A = "team/app"
@@ -160,6 +160,23 @@ def test_a_fact_without_content_is_reported(store: Store, push: Pushes) -> None:
     assert problems(store) == {image: (("v1",), False)}
     with pytest.raises(ManifestUnknown):
         manifests.get(Store(store.storage), A, "v1")
+
+
+@pytest.mark.parametrize("names_its_type", [True, False])
+def test_a_fact_that_can_not_be_read_is_put_right(store: Store, push: Pushes, names_its_type: bool) -> None:
+    """It is written anew as the content tells it, or a tag, and the manifest can be asked for by its digest again."""
+    digest = push.image(A, "v1", subject=descriptor(b"x", OCI_MANIFEST))
+    body = store.storage.read(paths.blob(A, digest))
+    if not names_its_type:
+        body = json.dumps({key: value for key, value in json.loads(body).items() if key != "mediaType"}).encode()
+        digest = push.put(A, body, OCI_MANIFEST, "v1")
+    store.storage.write(paths.manifest(A, digest), b"\x00")
+    with pytest.raises(Damaged):
+        manifests.get(store, A, digest)
+    (found,) = scrub(store).findings
+    assert (found.digest, found.mended) == (digest, True)
+    assert manifests.get(store, A, digest) == (OCI_MANIFEST, digest, body)
+    assert not scrub(store).findings
 
 
 def test_a_wrong_size_in_a_fact_is_put_right(store: Store, push: Pushes) -> None:

@@ -118,7 +118,7 @@ class Reader:
         except NotFound:
             return
         except Damaged as error:
-            self._nodes[digest] = self._unknown(digest, str(error), Node(0.0))
+            self._nodes[digest] = self._unknown(digest, f"until zot scrub run has mended it: {error}", Node(0.0))
             return
         pulled = pulls.get(str(digest), _NEVER).last
         self._nodes[digest] = self._node(digest, fact.media_type, fact.pushed, pulled)
@@ -132,7 +132,9 @@ class Reader:
             except Damaged as error:
                 self._blind = True
                 self._doubt = self._doubt or f"suspended, as the tag {name} can't be read"
-                self._problems.append(f"the tag {name} can't be read, so nothing is removed here: {error}")
+                self._problems.append(
+                    f"the tag {name} can't be read, so nothing is removed here until it is pushed again: {error}"
+                )
                 continue
             pulled = max(pulls.get(key, _NEVER).last for key in (str(fact.digest), fact.name))
             yield fact.name, Tag(fact.digest, fact.pushed, pulled)
@@ -148,13 +150,13 @@ class Reader:
             parsed = self._parse(digest, media_type)
         except (NotFound, Damaged, ManifestInvalid) as error:
             why = "its content is gone" if isinstance(error, NotFound) else str(error)
-            return self._unknown(digest, why, Node(pushed, pulled))
+            return self._unknown(digest, f"until it is pushed again or deleted: {why}", Node(pushed, pulled))
         return Node(pushed, pulled, parsed.subject, frozenset(parsed.children), frozenset(parsed.blobs))
 
-    def _unknown(self, digest: Digest, why: str, node: Node) -> Node:
+    def _unknown(self, digest: Digest, until: str, node: Node) -> Node:
         self._blind = True
         self._unreadable.add(digest)
-        self._problems.append(f"the manifest {digest} can't be read, so only tags are removed here: {why}")
+        self._problems.append(f"the manifest {digest} can't be read, so only tags are removed here {until}")
         return node
 
     def _parse(self, digest: Digest, media_type: str) -> Manifest:

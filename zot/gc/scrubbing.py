@@ -139,7 +139,7 @@ class Scrubber:
             if digest in self._aside:
                 continue
             if digest in snapshot.unreadable and found is not None:
-                yield digest, "what is known of it and its content do not fit; push it again", False
+                yield from self._mended(digest, mending.unreadable(self._store, self._name, digest))
                 continue
             if found is None:
                 yield digest, "the manifest has lost its content; push it again, or delete it", False

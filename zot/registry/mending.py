@@ -11,7 +11,7 @@ from zot.oci.digest import Digest
 from zot.registry import facts, manifests, paths, repositories
 from zot.registry.facts import ManifestFact
 from zot.registry.store import Store
-from zot.storage.protocol import NotFound
+from zot.storage.protocol import Damaged, NotFound
 
 
 def manifest(store: Store, name: str, digest: Digest, size: int) -> Iterator[str]:
@@ -29,6 +29,28 @@ def manifest(store: Store, name: str, digest: Digest, size: int) -> Iterator[str
         if _read(store, derived.key) != derived.document:
             store.storage.write(derived.key, derived.document, new_directory=True)
             yield f"what is known of its {derived.what} is not what its content says; put right"
+
+
+def unreadable(store: Store, name: str, digest: Digest) -> Iterator[str]:
+    """Write the fact of a manifest anew that can't be read, as its content or a tag tells it. Raises `NotFound`."""
+    try:
+        facts.decode_manifest(store.storage.read(paths.manifest(name, digest)))
+    except Damaged:
+        pass
+    else:
+        yield "what is known of it and its content do not fit; push it again"
+        return
+    body = store.storage.read(paths.blob(name, digest))
+    told = (
+        facts.decode_tag(store.storage.read(paths.tag(name, tag))) for tag in manifests.tags_of(store, name, digest)
+    )
+    media_type = oci_manifest.media_type_of(body) or next((fact.media_type for fact in told), None)
+    if media_type not in media_types.MANIFESTS:
+        yield "its fact can't be read, and neither its content nor a tag says what kind of manifest it is"
+        return
+    _enter(store, name, digest, ManifestFact(media_type, len(body), time.time(), ""))
+    yield "its fact could not be read; put right"
+    yield from manifest(store, name, digest, len(body))
 
 
 def tag(store: Store, name: str, tag: str, digest: Digest, size: int) -> Iterator[str]:
