@@ -26,6 +26,7 @@ from zot.logs import note_change
 from zot.registry import manifests, tags
 from zot.registry.facts import TagFact
 from zot.registry.store import Store
+from zot.storage.protocol import Damaged
 
 
 @config_group
@@ -116,19 +117,22 @@ def _named(reference: Reference, others: tuple[str, ...]) -> tuple[str, tuple[st
 
 
 def _read(store: Store, name: str, tag: str) -> TagFact | None:
-    """Read a tag; None if it was deleted since the page was read."""
+    """Read a tag; None if it was deleted since the page was read. Raises `StartupError` if it can't be read."""
     try:
         return tags.read(store, name, tag)
     except ManifestUnknown:
         return None
+    except Damaged as error:
+        why = f"the tag {tag!r} of {name} can't be read: {error}"
+        raise StartupError(why, "push it again, or delete it through the server, with a client") from None
 
 
 def _there(store: Store, name: str, tag: str) -> TagFact:
-    """Return a tag. Raises `StartupError` if it is not there."""
-    try:
-        return tags.read(store, name, tag)
-    except ManifestUnknown:
-        raise StartupError(f"{name} has no tag {tag!r}, so nothing is deleted", f"see zot tag list {name}") from None
+    """Return a tag. Raises `StartupError` if it is not there, or can't be read."""
+    fact = _read(store, name, tag)
+    if fact is None:
+        raise StartupError(f"{name} has no tag {tag!r}, so nothing is deleted", f"see zot tag list {name}")
+    return fact
 
 
 def _document(fact: TagFact) -> dict[str, object]:

@@ -129,6 +129,19 @@ def test_a_deleted_tag_is_gone(filled: Filled) -> None:
     assert noted.about is None or {str(digest) for digest in noted.about} >= {one["digest"] for one in deleted}
 
 
+def test_a_tag_that_can_not_be_read_is_named(filled: Filled) -> None:
+    """With what to do about it, which does help."""
+    (filled.root / paths.tag("b", "v1")).write_text("damaged")
+    for command in (("list", "b"), ("delete", "b", "v1", "--yes")):
+        done = run("tag", *command, "--config", filled.config)
+        assert done.returncode == 1
+        assert "zot: the tag 'v1' of b can't be read: " in done.stderr
+        assert "push it again, or delete it through the server" in done.stderr
+    with running_server(filled.root.parent, config=Path(filled.config)) as server:
+        assert server.request("DELETE", "/v2/b/manifests/v1")[0] == 202
+    assert run("tag", "list", "b", "--config", filled.config).returncode == 0
+
+
 def test_space_is_told(filled: Filled) -> None:
     """What the two repositories share counts for both and is stored once."""
     (store,) = read("du", "--config", filled.config)["stores"]
