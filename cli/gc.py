@@ -153,8 +153,7 @@ class _Listing:
 
 def _only(repository: str) -> Any:
     def job(run: Run) -> None:
-        done = passes.clean_one(run.store, repository, kinds.settings_of(run), run.go_on, told=run.cleaned)
-        run.cleaned(done)
+        passes.clean_one(run.store, repository, kinds.settings_of(run), run.go_on, told=run.cleaned)
 
     return job
 

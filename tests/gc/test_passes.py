@@ -6,6 +6,7 @@ import json
 import time
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
+from types import ModuleType
 
 import pytest
 
@@ -22,10 +23,11 @@ from zot.gc.scrubbing import Scrubbed
 from zot.oci.digest import Digest
 from zot.oci.globs import compile_glob
 from zot.oci.patterns import Pattern
-from zot.registry import blobs, manifests, paths, repositories
+from zot.registry import blobs, manifests, paths, repositories, statistics
 from zot.registry.retention import Keep, Policy, Retention
 from zot.registry.store import Store
 from zot.storage.memory import Memory
+from zot.storage.protocol import Full
 
 DAY = 24 * HOUR
 
@@ -217,6 +219,25 @@ def test_a_stopped_repository_is_looked_at_again(store: Store, push: Pushes, clo
     assert changed(store, clock) == []
     clock.now += HOUR
     assert changed(store, clock) == ["a"]
+
+
+@pytest.mark.parametrize(("failing", "name"), [(statistics, "forget"), (passes, "_wait")])
+def test_what_went_is_told_though_the_rest_failed(
+    store: Store, push: Pushes, clock: Clock, monkeypatch: pytest.MonkeyPatch, failing: ModuleType, name: str
+) -> None:
+    """What a run removed is known also if the store fails when all is gone, and only notes are to be written."""
+    push.image("a", "kept")
+    push.image("a")
+    clock.now += DAY
+
+    def fail(*_: object) -> None:
+        raise Full("no room for notes")
+
+    monkeypatch.setattr(failing, name, fail)
+    watcher = Watcher()
+    with pytest.raises(Full):
+        passes.over_all(store, Settings(), watcher, resume=False)
+    assert (watcher.names, watcher.removed) == (["a"], 3)
 
 
 @pytest.mark.parametrize("by", ["run", "configuration"])

@@ -61,14 +61,16 @@ def clean(
 ) -> Cleaned:
     """Remove what goes, or only say so. `about` is as `look` has it, `go_on` and `rest` are as `Remover` has them.
 
-    If it is stopped or fails in the middle, `told` is called with what had gone before.
+    `told` is called with what it has done, also if it is stopped or fails in the middle.
     """
     snapshot, made = look(store, name, now, suspended, about)
     explain(made, dry_run)
     if dry_run:
         for removal in made.removals:
             report(name, removal, dry_run=True)
-        return Cleaned(made, made.removals)
+        done = Cleaned(made, made.removals)
+        told(done)
+        return done
     remembering.note(store, snapshot)
     if made.removals:
         log.info("executing gc of orphaned blobs for %s", name)
@@ -83,14 +85,13 @@ def clean(
 
 
 def gone(removals: Iterable[Removal], made: Plan, told: Callable[[Cleaned], None]) -> tuple[Removal, ...]:
-    """Return what is removed by a plan; if that is stopped or fails in the middle, `told` is as `clean` has it."""
+    """Return what is removed by a plan; `told` is as `clean` has it."""
     removed: list[Removal] = []
     try:
+        # If that raises, what came before is in the list.
         removed += removals
-    except BaseException:
-        # Whatever ends it, also an order to stop; nothing is swallowed. What came before it is in the list.
+    finally:
         told(Cleaned(made, tuple(removed)))
-        raise
     return tuple(removed)
 
 

@@ -93,14 +93,14 @@ def over_changed(store: Store, settings: Settings, watch: Watch) -> None:
     for one in due(store, time.time()):
         watch.go_on()
         with watch.apart(one.name):
-            watch.cleaned(clean_one(store, one.name, settings, watch.go_on, one.about, told=watch.cleaned))
+            clean_one(store, one.name, settings, watch.go_on, one.about, told=watch.cleaned)
 
 
 def over_all(store: Store, settings: Settings, watch: Watch, *, resume: bool) -> None:
     """Clean all repositories, then drop what crashes left of the storage's own."""
     for name in _all(store, _GC_POSITION, watch, resume=resume):
         with watch.apart(name):
-            watch.cleaned(clean_one(store, name, settings, watch.go_on, told=watch.cleaned))
+            clean_one(store, name, settings, watch.go_on, told=watch.cleaned)
     if not settings.dry_run:
         drop_leftovers(store, watch, time.time())
 
@@ -144,10 +144,12 @@ def clean_one(
     if not keeping.is_in_step(store, name):
         store.gathered.changed(name)
         why = "another program wrote its index.json, and what that names is not known yet"
-        return _put_off(name, f"{why}; zot layout sync {name} takes it in")
+        done = _put_off(name, f"{why}; zot layout sync {name} takes it in")
+        told(done)
+        return done
     now = time.time()
     if settings.dry_run or store.retention.dry_run:
-        return clean(store, name, now, dry_run=True, go_on=go_on, suspended=settings.suspended)
+        return clean(store, name, now, dry_run=True, go_on=go_on, suspended=settings.suspended, told=told)
     store.storage.delete(paths.changed(name))
     try:
         done = clean(store, name, now, dry_run=False, go_on=go_on, suspended=settings.suspended, about=about, told=told)

@@ -122,8 +122,8 @@ def _delete_tags(run: Run, snapshot: Snapshot, made: Plan) -> None:
         problems=made.problems,
     )
     cleaning.explain(made, run.record.dry_run)
-    removed = tags.removals
-    if removed and not run.record.dry_run:
-        run.store.gathered.changed(made.name)
-        removed = cleaning.gone(Remover(run.store, snapshot, tags, run.go_on).run(), tags, run.cleaned)
-    run.cleaned(Cleaned(tags, removed))
+    if run.record.dry_run or not tags.removals:
+        run.cleaned(Cleaned(tags, tags.removals))
+        return
+    run.store.gathered.changed(made.name)
+    cleaning.gone(Remover(run.store, snapshot, tags, run.go_on).run(), tags, run.cleaned)
