@@ -67,8 +67,9 @@ class Sharing:
     def leave(self, master: str, names: int = 0) -> None:
         """Unlink a master that has no other name; a link made meanwhile keeps the content.
 
-        `names` is how many the file had just before its key went, 0 if that is not known. Of two the other one is the
-        master's, which need not be looked at; a link made in this moment keeps the content, and a later push a copy.
+        `names` is how many the file had just before its key went, 0 if that is not known. Of two the other one is taken
+        for the master's, which is not looked at. A link made in this moment, or by another program, keeps the content,
+        and a later push a copy.
         """
         if names == 1:
             return
