@@ -29,8 +29,8 @@ _HELD = 0.005
 _TIMES_BEGUN = 4
 _LONGEST_HELD = 0.25
 REST = 3.0
-# Of so many manifests at a time is asked whether somebody has cared for them; and one by one whether they have tags, if
-# so many times more stay.
+# Of so many manifests at a time is asked whether somebody has cared for them; which have tags is not asked for all of a
+# repository if so many times more stay.
 _MANIFESTS = 50
 _FEW = 20
 
@@ -168,7 +168,7 @@ class Remover:
             self._pulls: Pulls = statistics.read(self._store.storage, self._name)
             return self._kept_tags_are_there()
         if kind is Kind.MANIFEST:
-            # File names of digests: whatever is not among these is no index, and has no tag.
+            # File names of digests: what is not among these is no index, and has no tag.
             self._indexes = frozenset(self._store.storage.list(paths.indexes(self._name)))
             chosen = [one for one in left[-_MANIFESTS:] if one.kind is kind]
             self._noted = self._with_notes(chosen)
@@ -179,12 +179,10 @@ class Remover:
         return True
 
     def _with_notes(self, some: list[Removal]) -> frozenset[str]:
-        """Return the file names of digests that have notes of tags, at least those of these manifests."""
-        listing = self._store.storage.list
+        """Return the file names of digests that have notes of tags; or all of these, if they are few among many."""
         if len(some) * _FEW >= len(self._plan.kept):
-            return frozenset(listing(paths.all_tagged(self._name)))
-        chosen = [one.digest for one in some if one.digest is not None]
-        return frozenset(one.filename for one in chosen if next(iter(listing(paths.tagged(self._name, one))), ""))
+            return frozenset(self._store.storage.list(paths.all_tagged(self._name)))
+        return frozenset(one.digest.filename for one in some if one.digest is not None)
 
     def _look_at(self, some: list[Removal]) -> dict[Digest | None, float]:
         """Return when somebody last cared for these manifests."""
