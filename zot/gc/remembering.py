@@ -64,9 +64,9 @@ def recall(store: Store, name: str, count: int) -> Note:
 
 def note(store: Store, snapshot: Snapshot) -> None:
     """Note what the manifests of a repository name, if all of them were read and it is worth while."""
-    now = {digest.filename for digest in snapshot.manifests}
-    if snapshot.held or snapshot.blind or not snapshot.is_listed or len(now) < _WORTH:
+    if snapshot.held or snapshot.blind or not snapshot.is_listed or len(snapshot.manifests) < _WORTH:
         return
+    now = {digest.filename for digest in snapshot.manifests}
     known = recall(store, snapshot.name, len(now)).manifests
     if len(now ^ known) > _PART * len(now):
         # A full store is in need of what comes after this, and can do without it.
