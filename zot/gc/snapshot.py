@@ -39,12 +39,12 @@ class Snapshot:
 
     `look` gives the sizes of some contents and when somebody last cared for each, `cared` when somebody last cared for
     manifests; they are functions so that only that is looked at which may go, and get a time that is old enough, as
-    `Storage.describe` has it. `unreadable` are manifests that nobody
-    knows what they name; `blind` says that there is one, or a tag that nobody knows what it stands for. `doubt` is a
-    reason for which no tag may be taken away. `loose` are keys of facts about manifests that are not here. Pulls before
-    `counted_since` are not known. `is_listed` says whether the catalogue has the repository. If not all of it was read,
-    `held` are the file names of the manifests on which is not decided: they are kept, and so is what they name of
-    `blobs`, which is `named` where they are not among `manifests`.
+    `Storage.describe` has it. `unreadable` are manifests that nobody knows what they name; `blind` says that there is
+    one, or a tag that nobody knows what it stands for. `doubt` is a reason for which no tag may be taken away. `loose`
+    are keys of facts about manifests that are not here. Pulls before `counted_since` are not known. `is_listed` says
+    whether the catalogue has the repository. If not all of it was read, `held` are the file names of the manifests on
+    which is not decided: they are kept, and so is what they name of `blobs`, which is `named` where they are not among
+    `manifests`.
     """
 
     name: str
